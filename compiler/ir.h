@@ -1,0 +1,157 @@
+/* ir.h - the graph: one growable array of nodes in topological order, hash-consed.
+ *
+ *   Ref --> Node { op, dtype, rank, nargs, nattrs } --> shape[rank]  in g->dims_pool   (Dim)
+ *                                                   --> args[nargs]  in g->arg_pool    (Ref, all smaller than the node's own)
+ *                                                   --> attrs[]      in g->attr_pool   (int64; Dims and enums as integers)
+ *
+ * - A Ref is an index; 0 is "none". Equal nodes (op, dtype, shape, args, attrs, value) are the same Ref, so common
+ *   subexpressions cost nothing; random nodes differ by their stream. Places (loc) stay outside the hash: the first wins.
+ * - Tensors are logical: (n,c,h,w) row-major whatever the machine layout. Sizes are Dims.
+ * - Names, shapes and gradients obey ops.def; verify(g) checks it all and runs after every pass in debug builds.
+ * - Nodes are never changed after they are made. A pass builds a new graph, or appends and re-points outputs.
+ */
+#ifndef PASTICHE_IR_H
+#define PASTICHE_IR_H
+
+#include "diag.h"
+#include "dim.h"
+
+typedef uint32_t Ref;
+
+typedef enum {
+#define OP(name, nin, class, flags, grad, test, attrs, doc) OP_##name,
+#include "ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+
+typedef enum { DT_NONE, DT_F32, DT_F64, DT_I32, DT_BOOL } Dtype;
+typedef enum { CLASS_LEAF, CLASS_ELEM, CLASS_REDUCE, CLASS_MOVE, CLASS_CONTRACT, CLASS_WINDOW, CLASS_INDEX } OpClass;
+typedef enum { GRAD_YES, GRAD_ZERO, GRAD_NONE } OpGrad;
+enum { FLAG_SHAPE_GIVEN = 1, FLAG_RANDOM = 2, FLAG_VARIABLE = 4 };
+enum { MAX_RANK = 8, MAX_ARGS = 4096 };
+
+typedef enum { MODE_REFLECT, MODE_EDGE } PadMode;                       /* enum attributes: order as spelled in ops.def */
+typedef enum { RESIZE_NEAREST, RESIZE_BILINEAR } ResizeMode;
+typedef enum { RESIZE_HALF_PIXEL, RESIZE_LEGACY } ResizeConvention;
+typedef enum { RT_STEP, RT_EPOCH, RT_PROGRESS, RT_EPOCH_STEPS, RT_T } RuntimeScalar;
+
+typedef struct {
+    const char *name;
+    int         nin;               /* -1: one or more */
+    OpClass     class;
+    unsigned    flags;
+    OpGrad      grad;
+    const char *test, *attrs, *doc;
+} OpInfo;
+extern const OpInfo op_info[OP_COUNT];
+bool op_by_name(const char *name, Op *op);
+
+/* Attribute schemas, parsed once from ops.def: attribute k of an op occupies attrs[offset .. offset + count). At most one `*` list has free length n;
+ * two lists of one op (start, step) have equal lengths. */
+typedef enum { ATTR_INT, ATTR_DIM, ATTR_ENUM } AttrKind;
+typedef struct { const char *name; AttrKind kind; int count; /* -1: as many as the rank, or free when it is the only attribute */ const char *const *words; int nwords; } AttrInfo;
+int op_attrs(Op op, const AttrInfo **infos);
+
+typedef struct {
+    uint8_t  op, dtype, rank, flags;
+    uint16_t nargs, nattrs;
+    uint32_t shape, args, attrs;   /* offsets into the pools */
+    double   value;                /* OP_const */
+    Loc      loc;
+    uint32_t chain;                /* index into g->chains: how the elaborator came here; 0 none */
+} Node;
+
+/* What a graph leaves behind. */
+typedef struct { const char *name; Ref value; Loc loc; double lo, hi; bool ranged; } GraphOutput;   /* outputs and reports; ranged: pixels map to [lo, hi] */
+typedef struct { uint32_t var; Ref value; } GraphWrite;                          /* committed when the graph has run */
+typedef struct { Ref cond; Loc loc; const char *message; } GraphAssert;          /* a bool scalar that must hold */
+/* An equality between sizes that elaboration could not decide: checked when the sizes are known. */
+typedef struct { Dim a, b; Loc loc; const char *message; } GraphCheck;
+
+typedef enum { IN_TENSOR, IN_INT } InputKind;                                    /* IN_INT: a step's untyped parameter; a symbol, no node */
+typedef struct {
+    const char *name; InputKind kind; Dtype dtype; uint8_t rank; Dim shape[MAX_RANK];
+    Dim         symbol;            /* IN_INT */
+    bool        has_default; double deflt;
+    bool        ranged; double lo, hi;
+    Loc         loc;
+} GraphInput;
+
+typedef struct Graph {
+    const char *name;
+    DimTable   *dims;              /* shared with the model */
+    Vec(Node)    nodes;            /* [0] is unused */
+    Vec(Dim)     dims_pool;
+    Vec(Ref)     arg_pool;
+    Vec(int64_t) attr_pool;
+    Vec(const char *) chains;
+    Vec(GraphInput)  inputs;
+    Vec(GraphOutput) outputs;
+    Vec(GraphOutput) reports;
+    Vec(GraphWrite)  writes;
+    Vec(GraphAssert) asserts;
+    Vec(GraphCheck)  checks;
+    uint32_t   *buckets, nbuckets; /* hash-cons table */
+    Loc         loc;               /* given to nodes made from now on */
+    uint32_t    chain;
+} Graph;
+
+Graph *graph_new(const char *name, DimTable *dims);
+void   graph_free(Graph *g);
+
+static inline const Node    *node(const Graph *g, Ref r)       { return &g->nodes.at[r]; }
+static inline const Dim     *node_shape(const Graph *g, Ref r) { return &g->dims_pool.at[g->nodes.at[r].shape]; }
+static inline const Ref     *node_args(const Graph *g, Ref r)  { return &g->arg_pool.at[g->nodes.at[r].args]; }
+static inline const int64_t *node_attrs(const Graph *g, Ref r) { return &g->attr_pool.at[g->nodes.at[r].attrs]; }
+static inline Ref            node_arg(const Graph *g, Ref r, int i) { return node_args(g, r)[i]; }
+/* (these pointers are good until the next node is made) */
+
+/* The one way nodes are made. shape: required for FLAG_SHAPE_GIVEN ops (rank dims), otherwise NULL and inferred. dtype: required for leaves and ignored
+ * where inferred. Returns the Ref of the equal node if there is one. The call must be valid (asserted): shape_check first when it comes from a user. */
+Ref make_node(Graph *g, Op op, Dtype dtype, int rank, const Dim *shape, int nargs, const Ref *args, int nattrs, const int64_t *attrs, double value);
+
+/* Infers or checks the result of an op on given inputs. true: rank/shape/dtype are set; false: `why` says what is wrong, in a user's words, e.g.
+ * "channel mismatch: input has C = 256, weights were made for 512". undecided: sizes that are equal only if a run says so are appended there (may be NULL: then an error). */
+typedef struct { Dtype dtype; int rank; Dim shape[MAX_RANK]; } Type;
+typedef Vec(GraphCheck) CheckList;
+bool infer_type(const Graph *g, Op op, int nargs, const Ref *args, int nattrs, const int64_t *attrs, Type *type, CheckList *undecided, char *why, size_t nwhy);
+Type node_type(const Graph *g, Ref r);
+
+/* ---- builders: thin helpers used by the elaborator, autodiff and passes; they fold constants and drop identities (x*1, x+0, reshape to the same shape, double transposes) ---- */
+Ref  b_const(Graph *g, Dtype t, double v);                               /* rank 0 */
+Ref  b_fill(Graph *g, Dtype t, double v, int rank, const Dim *shape);    /* broadcast const */
+Ref  b_size(Graph *g, Dim d);                                            /* f32 scalar; a const when d is */
+Ref  b_unary(Graph *g, Op op, Ref a);
+Ref  b_binary(Graph *g, Op op, Ref a, Ref b);                            /* shapes equal, or one is rank 0, or size-1 axes: broadcasts are made explicit */
+Ref  b_select(Graph *g, Ref c, Ref a, Ref b);
+Ref  b_cast(Graph *g, Ref a, Dtype t);
+Ref  b_sum(Graph *g, Ref a, const int *axes, int naxes);                 /* axes keep size 1; no axes: a itself */
+Ref  b_sum_all(Graph *g, Ref a);                                         /* to rank 0 */
+Ref  b_reshape(Graph *g, Ref a, int rank, const Dim *shape);
+Ref  b_broadcast(Graph *g, Ref a, int rank, const Dim *shape);
+Ref  b_sum_to(Graph *g, Ref a, int rank, const Dim *shape);              /* the adjoint of broadcast: sums back to that shape */
+Ref  b_transpose(Graph *g, Ref a, const int *perm);
+Ref  b_slice(Graph *g, Ref a, const Dim *start, const int *step, const Dim *shape);
+Ref  b_place(Graph *g, Ref a, const Dim *start, const int *step, const Dim *shape);
+Ref  b_concat(Graph *g, int n, const Ref *parts, int axis);
+bool is_const_value(const Graph *g, Ref r, double *v);                   /* also through broadcast, reshape and cast of a const */
+Dim  element_count(Graph *g, Ref r);
+
+/* ---- whole-graph work ---- */
+/* Gradients of the scalar y with respect to wrt[0..n): out[i] is a node of wrt[i]'s shape, or 0 where y does not depend on it. Appends nodes; any order: apply it to its own results.
+ * An op without a derivative on a path from some wrt to y fails: *culprit is its node. See grad.c. */
+bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit);
+void simplify(Graph *g);           /* algebra, movement, dead code: rebuilds g with only what outputs, reports, writes and asserts need */
+void dce(Graph *g);                /* dead code only */
+/* Copies what `outs` needs from one graph into another, with replacements map[ref] preset non-zero; used by inlining and passes. */
+Ref  graph_copy(Graph *to, const Graph *from, Ref r, Ref *map);
+
+/* Checks order, shapes against infer_type, dtypes, attributes, outputs. Returns false and the first fault; asserted after each pass in debug builds. */
+bool verify(const Graph *g, char *why, size_t nwhy);
+
+/* The text form: one node a line, `%5 = add(%3, %4) : f32[N, 3, 4*H, 4*W]  # file:line`; parses again to an equal graph. */
+void   graph_print(const Graph *g, const Sources *s, Text *out);
+Graph *graph_parse(const char *text, DimTable *dims, char *why, size_t nwhy);
+
+#endif

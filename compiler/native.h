@@ -1,0 +1,105 @@
+/* native.h - from a simplified graph to native kernels: the structures that the layout, fusion, emission and execution files share.
+ *
+ *   graph --assign_layouts--> Layout a value --fuse--> Kernel list --emit_*--> LLVM IR a kernel --jit--> KernelFn
+ *   program run: sizes bound -> arguments and arena planned once a set of sizes -> kernels launched in order
+ *
+ * One kernel ABI for JIT, AOT and tests:
+ *     void kernel(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads)
+ * bufs[i] is the base of the kernel's i-th buffer (never an address known when compiling), args[i] the i-th of its Dims as a number.
+ * A kernel divides its tasks by tid; the division never changes what is summed with what (results are the same for any nthreads).
+ */
+#ifndef PASTICHE_NATIVE_H
+#define PASTICHE_NATIVE_H
+
+#include <llvm-c/Core.h>
+
+#include "ir.h"
+
+typedef void (*KernelFn)(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads);
+
+/* ---- target (target.c): what the machine has, or what --cpu forces ---- */
+typedef enum { ISA_BASELINE, ISA_AVX2, ISA_AVX512 } Isa;
+typedef struct {
+    Isa         isa;
+    int         vec;               /* f32 lanes of the widest vector: 4, 8, 16 */
+    int         nregs;             /* vector registers: 16, 16, 32 */
+    bool        fma;
+    const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
+} Target;
+bool target_detect(const char *force, Target *t, Status *st);   /* force: NULL, "avx512", "avx2", "baseline"; fails when the machine lacks it */
+
+/* ---- layout: how a value is stored ----
+ * block 1: row-major. block V > 1 (rank 4 only): nChw{V}c,  [n][ceil(c/V)][halo_t + h + halo_b][halo_l + w + halo_r][V], lanes past c are zero.
+ * A halo (rank 4, also with block 1) holds zeros around the picture. Which block a value has depends on its shape alone: rank 4 with a constant c >= V is
+ * blocked, everything else is row-major. Halos come from the convolutions that read it. */
+enum { HALO_TOP, HALO_BOTTOM, HALO_LEFT, HALO_RIGHT };
+typedef struct { uint8_t block; uint8_t dtype; int16_t halo[4]; } Layout;
+Layout layout_of(const Graph *g, Ref r, const Target *t);                    /* without halo */
+/* Sizes in elements as Dims: the whole buffer, the strides of n, channel block (or channel), row, pixel, and the offset of element 0,0,0,0. */
+typedef struct { Dim size, n, c, h, w, origin; } Strides4;
+Strides4 layout_strides(DimTable *dims, const Dim *shape4, const Layout *l);
+Dim layout_size(DimTable *dims, int rank, const Dim *shape, const Layout *l);
+
+/* ---- a kernel ---- */
+typedef enum { KERNEL_LOOP, KERNEL_CONTRACT, KERNEL_PACK, KERNEL_RUNTIME } KernelKind;
+typedef struct { Ref value; Layout layout; bool write; bool is_scratch; Dim elems; } BufUse;   /* value 0 for scratch and packed operands */
+typedef struct Kernel {
+    KernelKind  kind;
+    char        name[64];          /* unique in a program, starts with the op */
+    Vec(BufUse) bufs;              /* bufs[i] of the ABI */
+    Vec(Dim)    args;              /* args[i] of the ABI; kernel_arg adds */
+    Dim         tasks;             /* independent tasks; 1: run by one thread. The launcher starts min(tasks, threads) threads */
+    Dim         flops;             /* for the decision to go parallel and for reports */
+    Loc         loc;
+    KernelFn    fn;
+} Kernel;
+int kernel_arg(Kernel *k, Dim d);                 /* index into args, added once */
+int kernel_buf(Kernel *k, BufUse use);            /* index into bufs; the same value is added once */
+
+/* ---- emit.h level: thin helpers so that LLVM-C reads like assembler ---- */
+typedef struct Emit {
+    LLVMContextRef cx; LLVMModuleRef module; LLVMBuilderRef b;
+    const Target  *target;
+    DimTable      *dims;
+    Kernel        *kernel;
+    LLVMValueRef   fn, bufs, args, tid, nthreads;   /* the function and its parameters */
+    LLVMValueRef   arg_values[64];                  /* args loaded once in the entry block */
+    LLVMBasicBlockRef entry;                        /* allocas and argument loads go here */
+} Emit;
+
+/* Where an element or vector of elements stands, as LLVM i64 values. For rank-4 blocked values lanes run over c = cb*V .. cb*V+V-1;
+ * for row-major values lanes run over the last axis. */
+typedef struct { LLVMValueRef n, cb, h, w; } At4;
+
+/* ---- contraction kernels (contract*.c): conv, conv_dx, conv_dw, matmul ----
+ * 1. contract_plan says how the operands must be stored and what scratch it needs.  2. emit_pack rearranges the weight-like operand (once a change of weights).
+ * 3. emit_contract is the register-blocked kernel; every result vector passes through `epilogue` before it is stored. */
+typedef struct {
+    const Graph *g; Ref node; const Target *target;
+    Layout  in[2];                 /* required layouts, halos included */
+    Layout  out;                   /* of the result (the fuser may add a halo to it) */
+    int     packed;                /* operand that is packed first (0 or 1), or -1 */
+    Dim     packed_elems;          /* f32 elements of the packed operand */
+    Dim     scratch_elems;         /* f32 elements of scratch for all tasks (partial sums), or 0 */
+    bool    epilogue_ok;           /* can results pass through an epilogue */
+    int     variant[16];           /* block sizes and choices: the search space of tuning */
+} ContractPlan;
+void contract_plan(Graph *g, Ref node, const Target *t, ContractPlan *plan);
+
+/* acc: one result vector (target->vec lanes of channels at `at`, or of the last axis for row-major results); returns what is stored. May emit loads. */
+typedef LLVMValueRef (*Epilogue)(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at);
+/* Fill e->kernel (bufs, args, tasks, flops) and emit the body into e->fn. pack: bufs = operand, packed. contract: bufs = in0, in1 (packed if packed), out, scratch...;
+ * the epilogue adds its own. */
+void emit_pack(Emit *e, const ContractPlan *p);
+void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx);
+
+/* ---- fused loops (loops*.c): elementwise, movement, reduction, windows, resize, random ---- */
+/* ---- jit (jit.c): modules to machine code, on all cores ---- */
+typedef struct Jit Jit;
+Jit *jit_new(const Target *t, Status *st);
+/* Emits each kernel with emit_one(ctx, e, k) in parallel, optimises, links, and sets its fn. dump: NULL, or receives the LLVM IR ("llvm") or assembly ("asm") of all. */
+typedef void (*EmitOne)(void *ctx, Emit *e, uint32_t index);
+bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, EmitOne emit_one, void *ctx, const char *dump_stage, Text *dump, Status *st);
+void jit_free(Jit *j);
+
+#endif

@@ -1,0 +1,40 @@
+/* exec.h - running a Graph: one interface, two backends. The reference interpreter computes everything in float64 and is the oracle;
+ * the native one compiles kernels. Both read variables and write them back only when the whole graph has run (a failed step changes nothing).
+ */
+#ifndef PASTICHE_EXEC_H
+#define PASTICHE_EXEC_H
+
+#include "../compiler/model.h"
+#include "rng.h"
+#include "tensor.h"
+
+typedef enum { BACKEND_NATIVE, BACKEND_REFERENCE } Backend;
+
+typedef struct {
+    double runtime[RT_T + 1];      /* step, epoch, progress, epoch_steps, t */
+    Rng    rng;
+} RunState;
+
+typedef struct Program Program;    /* a Graph made ready to run by a backend */
+
+typedef struct {
+    Backend     backend;
+    int         threads;           /* 0: all */
+    const char *cpu;               /* NULL: this machine's; "avx512", "avx2", "baseline" */
+    bool        exact_nan_checks;  /* look for the first non-finite node when an output is not finite */
+} ExecOptions;
+
+Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st);   /* simplifies a copy of g; the Graph is only read and must live as long */
+void     program_free(Program *p);
+
+/* inputs[i] matches g->inputs (IN_INT: a rank-0 tensor holding the number). vars[] is the model's variable store, one Tensor a Var, f32 (or f64 with the reference
+ * backend): read, and written by g->writes at the end. outputs, reports: arrays as long as g's, filled with new tensors (the caller frees); reports may be NULL.
+ * Fails with the input's name and sizes, or with the place of a check, assert or index that does not hold. */
+bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st);
+
+/* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */
+bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st);
+/* Binds the symbols of g's inputs to the sizes of actual tensors and checks g->checks. */
+bool bind_sizes(const Graph *g, const Tensor *inputs, DimBind *binds, uint32_t *n, uint32_t max, Status *st);
+
+#endif
