@@ -81,6 +81,7 @@ typedef struct {
 typedef struct Graph {
     const char *name;
     DimTable   *dims;              /* shared with the model */
+    const Sources *sources;        /* the model's: paths for the places in run-time messages; NULL: only lines are named */
     Vec(Node)    nodes;            /* [0] is unused */
     Vec(Dim)     dims_pool;
     Vec(Ref)     arg_pool;

@@ -34,7 +34,18 @@ bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState 
 
 /* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */
 bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st);
-/* Binds the symbols of g's inputs to the sizes of actual tensors and checks g->checks. */
+/* Binds the symbols of g's inputs to the sizes of actual tensors and checks g->checks. MAX_BINDS is always enough. */
+enum { MAX_BINDS = 256 };
 bool bind_sizes(const Graph *g, const Tensor *inputs, DimBind *binds, uint32_t *n, uint32_t max, Status *st);
+/* Also binds symbols that only the shapes of variables (lets) hold. Call it between bind_inputs and check_sizes, or use bind_sizes when there are none. */
+bool bind_inputs(const Graph *g, const Tensor *inputs, DimBind *binds, uint32_t *n, uint32_t max, Status *st);
+bool bind_vars(const Graph *g, const Tensor *vars, DimBind *binds, uint32_t *n, uint32_t max, Status *st);
+bool check_sizes(const Graph *g, const DimBind *binds, uint32_t n, Status *st);
+/* "dcgan.graph:19", "line 19" without g->sources, "" without a line. */
+const char *place_text(const Graph *g, Loc loc, char *buf, size_t size);
+
+/* The whole graph on the reference backend (program_ref.c): as program_run. nan_checks: fail with the place of the first number that is not finite
+ * when an output, a report or a written variable holds one. */
+bool reference_run(const Graph *g, const Tensor *inputs, Tensor *vars, const RunState *rs, bool nan_checks, Tensor *outputs, Tensor *reports, Status *st);
 
 #endif
