@@ -68,8 +68,10 @@ typedef struct Emit {
 } Emit;
 
 /* Where an element or vector of elements stands, as LLVM i64 values. For rank-4 blocked values lanes run over c = cb*V .. cb*V+V-1;
- * for row-major values lanes run over the last axis. */
-typedef struct { LLVMValueRef n, cb, h, w; } At4;
+ * for row-major values lanes run over the last axis: cb is the channel, w the first column. A matmul result (..,m,n) has n = the leading axes as one
+ * row-major index (NULL: none), cb = NULL, h = its row, w = the first column.
+ * mask: <vec x i1>, lanes that exist (a tail of the last axis); NULL: all. An epilogue's loads touch no other lane. */
+typedef struct { LLVMValueRef n, cb, h, w, mask; } At4;
 
 /* ---- contraction kernels (contract*.c): conv, conv_dx, conv_dw, matmul ----
  * 1. contract_plan says how the operands must be stored and what scratch it needs.  2. emit_pack rearranges the weight-like operand (once a change of weights).
