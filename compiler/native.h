@@ -63,7 +63,7 @@ typedef struct Emit {
     DimTable      *dims;
     Kernel        *kernel;
     LLVMValueRef   fn, bufs, args, tid, nthreads;   /* the function and its parameters */
-    LLVMValueRef   arg_values[64];                  /* args loaded once in the entry block */
+    Vec(LLVMValueRef) arg_values, buf_values;       /* args and buffer bases, loaded once in the entry block (dim_value, buf_base of emit.h) */
     LLVMBasicBlockRef entry;                        /* allocas and argument loads go here */
 } Emit;
 
@@ -78,11 +78,13 @@ typedef struct { LLVMValueRef n, cb, h, w, mask; } At4;
  * 3. emit_contract is the register-blocked kernel; every result vector passes through `epilogue` before it is stored. */
 typedef struct {
     const Graph *g; Ref node; const Target *target;
-    Layout  in[2];                 /* required layouts, halos included */
+    Layout  in[2];                 /* required layouts, halos included; the fuser may enlarge a halo before emission, and emission believes what stands here */
     Layout  out;                   /* of the result (the fuser may add a halo to it) */
     int     packed;                /* operand that is packed first (0 or 1), or -1 */
     Dim     packed_elems;          /* f32 elements of the packed operand */
     Dim     scratch_elems;         /* f32 elements of scratch for all tasks (partial sums), or 0 */
+    bool    combine;               /* a reduction in fixed chunks: emit_contract only fills the scratch with partial sums (bufs: in0, in1, scratch; no epilogue),
+                                      a second kernel made by emit_combine adds them in order into out. Implies scratch_elems > 0 */
     bool    epilogue_ok;           /* can results pass through an epilogue */
     int     variant[16];           /* block sizes and choices: the search space of tuning */
 } ContractPlan;
@@ -94,12 +96,15 @@ typedef LLVMValueRef (*Epilogue)(void *ctx, Emit *e, LLVMValueRef acc, const At4
  * the epilogue adds its own. */
 void emit_pack(Emit *e, const ContractPlan *p);
 void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx);
+/* Only with p->combine. bufs = scratch, out, then the epilogue's. */
+void emit_combine(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx);
 
 /* ---- fused loops (loops*.c): elementwise, movement, reduction, windows, resize, random ---- */
 /* ---- jit (jit.c): modules to machine code, on all cores ---- */
 typedef struct Jit Jit;
 Jit *jit_new(const Target *t, Status *st);
-/* Emits each kernel with emit_one(ctx, e, k) in parallel, optimises, links, and sets its fn. dump: NULL, or receives the LLVM IR ("llvm") or assembly ("asm") of all. */
+/* Emits each kernel with emit_one(ctx, e, index), optimises, links, and sets its fn. Emission is serialised by a lock (it makes Dims); optimisation and machine code, the
+ * slow part, run on all cores. dump: NULL, or receives the LLVM IR ("llvm") or assembly ("asm") of all, in the order of kernels. */
 typedef void (*EmitOne)(void *ctx, Emit *e, uint32_t index);
 bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, EmitOne emit_one, void *ctx, const char *dump_stage, Text *dump, Status *st);
 void jit_free(Jit *j);
