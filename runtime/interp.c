@@ -1,0 +1,190 @@
+/* interp.c - the reference interpreter's driver: which nodes are needed, in what order, and when their values can go.
+ *
+ * Nodes stand in topological order, so one sweep downwards marks what is wanted and one upwards computes it. A value is freed when its
+ * last user has run: a training step then needs little more than its activations. Dispatch comes from the op table.
+ */
+#include "interp.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static RefFn *const ref_fns[OP_COUNT] = {
+#define OP(name, nin, class, flags, grad, test, attrs, doc) [OP_##name] = ref_##name,
+#include "../compiler/ops.def"
+#undef OP
+};
+
+bool ref_fail(const Interp *ip, Ref r, const char *fmt, ...)
+{
+    char        where[256], what[256];
+    const Node *nd = node(ip->g, r);
+    va_list     ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    place_text(ip->g, nd->loc, where, sizeof where);
+    const char *chain = nd->chain && nd->chain < ip->g->chains.n ? ip->g->chains.at[nd->chain] : NULL;
+    return status_fail(ip->st, "%s%s%s: %s%s%s", where, where[0] ? ": " : "", op_info[nd->op].name, what, chain ? ", " : "", chain ? chain : "");
+}
+
+bool ref_dim(const Interp *ip, Ref r, Dim d, int64_t *v)
+{
+    if (dim_eval(ip->g->dims, d, ip->binds, ip->nbinds, v))
+        return true;
+    Text t = {0};
+    dim_print(ip->g->dims, d, &t);
+    ref_fail(ip, r, "the size %s is not known or too large", t.at);
+    text_free(&t);
+    return false;
+}
+
+void strides_of(int rank, const int64_t *shape, int64_t *strides)
+{
+    int64_t s = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        strides[i] = s;
+        s *= shape[i];
+    }
+}
+
+int64_t view_rows(const View *v)
+{
+    int64_t n = 1;
+    for (int i = 0; i < v->rank - 1; i++)
+        n *= v->shape[i];
+    return n;
+}
+
+int64_t view_len(const View *v) { return v->rank ? v->shape[v->rank - 1] : 1; }
+
+int64_t view_step(const View *v) { return v->rank ? v->stride[v->rank - 1] : 0; }
+
+int64_t view_row(const View *v, int64_t row)
+{
+    int64_t at = v->base;
+    for (int i = v->rank - 2; i >= 0; i--) {
+        at += row % v->shape[i] * v->stride[i];
+        row /= v->shape[i];
+    }
+    return at;
+}
+
+static bool value_new(const Interp *ip, Ref r, Value *v)
+{
+    const Node *nd = node(ip->g, r);
+    *v = (Value){.dtype = nd->dtype, .rank = nd->rank, .n = 1};
+    bool    empty = false;
+    int64_t n = 1;
+    for (int i = 0; i < nd->rank; i++) {
+        if (!ref_dim(ip, r, node_shape(ip->g, r)[i], &v->shape[i]))
+            return false;
+        if (v->shape[i] < 0)
+            return ref_fail(ip, r, "axis %d would have the size %lld", i, (long long)v->shape[i]);
+        empty |= v->shape[i] == 0;
+    }
+    for (int i = 0; i < nd->rank && !empty; i++)
+        if (__builtin_mul_overflow(n, v->shape[i], &n) || n > (int64_t)1 << 43)
+            return ref_fail(ip, r, "a tensor too large for this machine");
+    v->n = empty ? 0 : n;
+    v->at = calloc((size_t)(v->n ? v->n : 1), sizeof *v->at);
+    return v->at ? true : ref_fail(ip, r, "out of memory: %.1f MB", (double)v->n * 8 / 1e6);
+}
+
+static void value_free(Value *v)
+{
+    free(v->at);
+    v->at = NULL;
+}
+
+static bool run_node(const Interp *ip, Ref r, Value *values)
+{
+    const Node   *nd = node(ip->g, r);
+    const Value  *few[8];
+    const Value **in = nd->nargs <= COUNT(few) ? few : xmalloc(nd->nargs * sizeof *in);
+    for (int i = 0; i < nd->nargs; i++)
+        in[i] = &values[node_arg(ip->g, r, i)];
+    bool ok = value_new(ip, r, &values[r]) && ref_fns[nd->op](ip, r, in, &values[r]);
+    if (in != few)
+        free(in);
+    return ok;
+}
+
+/* uses[r]: how many needed nodes (and wants) read r; 0 means not needed. */
+static uint32_t *count_uses(const Graph *g, const Ref *want, uint32_t nwant)
+{
+    uint32_t *uses = xmalloc(g->nodes.n * sizeof *uses);
+    for (uint32_t i = 0; i < nwant; i++)
+        uses[want[i]]++;
+    for (Ref r = g->nodes.n; r-- > 1;)
+        for (int i = 0; uses[r] && i < node(g, r)->nargs; i++)
+            uses[node_arg(g, r, i)]++;
+    return uses;
+}
+
+static bool value_to_tensor(const Value *v, Tensor *t, Status *st)
+{
+    if (!tensor_alloc(t, DT_F64, v->rank, v->shape, st))
+        return false;
+    memcpy(t->data, v->at, (size_t)v->n * sizeof *v->at);
+    return true;
+}
+
+/* Notes the first node whose numbers are not all finite although its inputs' are. */
+static void trace(const Graph *g, Ref r, const Value *v, uint8_t *bad, Ref *first)
+{
+    for (int64_t i = 0; i < v->n && !bad[r]; i++)
+        bad[r] = !isfinite(v->at[i]);
+    bool inherited = false;
+    for (int i = 0; i < node(g, r)->nargs; i++)
+        inherited |= bad[node_arg(g, r, i)] != 0;
+    if (bad[r] && !inherited && !*first)
+        *first = r;
+}
+
+bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results,
+                      Ref *first_bad, Status *st)
+{
+    DimBind binds[MAX_BINDS];
+    Interp  ip = {.g = g, .inputs = inputs, .vars = vars, .rs = rs, .binds = binds, .st = st};
+    if (!bind_inputs(g, inputs, binds, &ip.nbinds, MAX_BINDS, st))
+        return false;
+    if (vars && !bind_vars(g, vars, binds, &ip.nbinds, MAX_BINDS, st))
+        return false;
+    if (!check_sizes(g, binds, ip.nbinds, st))
+        return false;
+    uint32_t *uses = count_uses(g, want, nwant);
+    Value    *values = xmalloc(g->nodes.n * sizeof *values);
+    uint8_t  *bad = first_bad ? xmalloc(g->nodes.n) : NULL;
+    bool      ok = true;
+    for (Ref r = 1; r < g->nodes.n && ok; r++) {
+        if (!uses[r])
+            continue;
+        ok = run_node(&ip, r, values);
+        if (ok && bad)
+            trace(g, r, &values[r], bad, first_bad);
+        for (int i = 0; i < node(g, r)->nargs; i++) {
+            Ref a = node_arg(g, r, i);
+            if (--uses[a] == 0)
+                value_free(&values[a]);
+        }
+    }
+    uint32_t made = 0;
+    while (ok && made < nwant) {
+        ok = value_to_tensor(&values[want[made]], &results[made], st);
+        made += ok;
+    }
+    while (!ok && made > 0)
+        tensor_free(&results[--made]);
+    for (Ref r = 1; r < g->nodes.n; r++)
+        value_free(&values[r]);
+    free(values);
+    free(uses);
+    free(bad);
+    return ok;
+}
+
+bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st)
+{
+    return interpret_traced(g, inputs, vars, rs, want, nwant, results, NULL, st);
+}
