@@ -35,7 +35,7 @@ typedef struct { Expr *start, *stop, *step; bool is_slice; Loc loc; } Slice;   /
 struct Expr {
     ExprKind    kind;
     Loc         loc;                /* of the whole expression's first token up to its line's end of it: what the caret underlines */
-    const char *str;                /* E_STR (bytes), E_NAME, E_FIELD, E_PIPE label */
+    const char *str;                /* E_STR (bytes, not interned), E_NAME, E_FIELD, E_PIPE label */
     double      num;
     bool        is_int;
     const char *unit;
@@ -46,6 +46,7 @@ struct Expr {
     Slice      *slices; uint32_t nslices;
     bool        parens;             /* was written in parentheses (for the formatter) */
     bool        newline_before_pipe;/* E_PIPE: the |> began a line (for the formatter) */
+    uint16_t    height;             /* of the tree below, at most MAX_NESTING: what a recursive walk needs */
 };
 
 /* f32[N, 3, 4*H, ..S] in [-1, 1]; a dim is an Expr, or a rest `..S` */
@@ -131,6 +132,7 @@ typedef struct {
     uint16_t  source;               /* index into Sources */
     Item     *items; uint32_t nitems;
     Comment  *comments; uint32_t ncomments;
+    struct Tokens *tokens;          /* lex.h: what the formatter prints */
 } File;
 
 /* Parses source number `source`. Reports every syntax error (recovering at statement and item ends) into d; the File holds what could be read. */
