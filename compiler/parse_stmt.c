@@ -199,7 +199,7 @@ static void parse_binding(Parser *p, Stmt *s)
     } else if (next->kind == T_ASSIGN || next->kind == T_COMMA) {
         s->kind = S_BIND;
         parse_names(p, "a name", &s->names, &s->nnames);
-        if (!p->panic && at(p, T_ASSIGN))
+        if (!p->panic && at(p, T_ASSIGN) && s->nnames == 1)
             cur(p)->align = ALIGN_BIND;
         expect(p, T_ASSIGN, NULL);
         s->a = parse_expr(p);
