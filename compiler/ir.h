@@ -17,6 +17,7 @@
 #include "dim.h"
 
 typedef uint32_t Ref;
+typedef struct Graph Graph;
 
 typedef enum {
 #define OP(name, nin, class, flags, grad, test, attrs, doc) OP_##name,
@@ -50,8 +51,21 @@ bool op_by_name(const char *name, Op *op);
 /* Attribute schemas, parsed once from ops.def: attribute k of an op occupies attrs[offset .. offset + count). At most one `*` list has free length n;
  * two lists of one op (start, step) have equal lengths. */
 typedef enum { ATTR_INT, ATTR_DIM, ATTR_ENUM } AttrKind;
-typedef struct { const char *name; AttrKind kind; int count; /* -1: as many as the rank, or free when it is the only attribute */ const char *const *words; int nwords; } AttrInfo;
+typedef struct {
+    const char *name; AttrKind kind;
+    int count;                     /* -1: as many as the rank, or free when it is the only attribute */
+    const char *const *words; int nwords;
+    bool has_default; int64_t deflt;
+} AttrInfo;
 int op_attrs(Op op, const AttrInfo **infos);
+int op_attr_count(Op op, int k, int nattrs);       /* numbers that attribute k has in a node with nattrs numbers; -1: nattrs does not fit the op */
+
+/* What `pastiche ops [NAME]` prints: the table, or one op's page. false: no such op (out then says so, with the nearest name). */
+bool ops_manual(const char *name_or_null, Text *out);
+/* A small valid node of that op on fresh inputs, for the manual and for tests. variant 0, 1, ...: other shapes and attributes; 0 when there is no such variant. */
+Ref op_example(Graph *g, Op op, int variant);
+const char *dtype_name(Dtype t);                   /* "f32" */
+bool dtype_by_name(const char *name, Dtype *t);
 
 typedef struct {
     uint8_t  op, dtype, rank, flags;
@@ -78,7 +92,7 @@ typedef struct {
     Loc         loc;
 } GraphInput;
 
-typedef struct Graph {
+struct Graph {
     const char *name;
     DimTable   *dims;              /* shared with the model */
     const Sources *sources;        /* the model's: paths for the places in run-time messages; NULL: only lines are named */
@@ -96,7 +110,7 @@ typedef struct Graph {
     uint32_t   *buckets, nbuckets; /* hash-cons table */
     Loc         loc;               /* given to nodes made from now on */
     uint32_t    chain;
-} Graph;
+};
 
 Graph *graph_new(const char *name, DimTable *dims);
 void   graph_free(Graph *g);
@@ -108,16 +122,23 @@ static inline const int64_t *node_attrs(const Graph *g, Ref r) { return &g->attr
 static inline Ref            node_arg(const Graph *g, Ref r, int i) { return node_args(g, r)[i]; }
 /* (these pointers are good until the next node is made) */
 
-/* The one way nodes are made. shape: required for FLAG_SHAPE_GIVEN ops (rank dims), otherwise NULL and inferred. dtype: required for leaves and ignored
- * where inferred. Returns the Ref of the equal node if there is one. The call must be valid (asserted): shape_check first when it comes from a user. */
+/* The one way nodes are made. shape: required for FLAG_SHAPE_GIVEN ops (rank dims; rank -1 where the op can infer its usual result: concat, win_*), otherwise NULL and
+ * inferred. dtype: required for leaves and ignored where inferred. Returns the Ref of the equal node if there is one. The call must be valid: infer_type first when it
+ * comes from a user; a wrong one aborts with the reason, in all builds. shape, args and attrs may point into g's own pools.
+ * Constants keep their full double value whatever the dtype (the float64 reference needs it); a backend rounds once, when it emits. Constants are equal when their bits are; all NaN are one. */
 Ref make_node(Graph *g, Op op, Dtype dtype, int rank, const Dim *shape, int nargs, const Ref *args, int nattrs, const int64_t *attrs, double value);
 
 /* Infers or checks the result of an op on given inputs. true: rank/shape/dtype are set; false: `why` says what is wrong, in a user's words, e.g.
  * "channel mismatch: input has C = 256, weights were made for 512". undecided: sizes that are equal only if a run says so are appended there (may be NULL: then an error). */
+/* On entry *type holds what is given: dtype of a leaf; rank and shape of FLAG_SHAPE_GIVEN ops, rank -1: the op's usual result (concat, win_*).
+ * Sizes count as equal when they are the same Dim or when g->checks holds their equation: so a caller appends what was undecided to g->checks and then makes the node. */
 typedef struct { Dtype dtype; int rank; Dim shape[MAX_RANK]; } Type;
 typedef Vec(GraphCheck) CheckList;
 bool infer_type(const Graph *g, Op op, int nargs, const Ref *args, int nattrs, const int64_t *attrs, Type *type, CheckList *undecided, char *why, size_t nwhy);
+/* The common shape of operands that broadcast (equal ranks or rank 0; axes equal or literal 1): what b_binary and b_select will give. Same errors, "cannot add ...". */
+bool infer_broadcast(const Graph *g, Op op, int nargs, const Ref *args, Type *type, CheckList *undecided, char *why, size_t nwhy);
 Type node_type(const Graph *g, Ref r);
+void type_print(const DimTable *dims, const Type *t, Text *out);         /* f32[N, 3, 4*H, 4*W] */
 
 /* ---- builders: thin helpers used by the elaborator, autodiff and passes; they fold constants and drop identities (x*1, x+0, reshape to the same shape, double transposes) ---- */
 Ref  b_const(Graph *g, Dtype t, double v);                               /* rank 0 */
