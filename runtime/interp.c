@@ -130,20 +130,16 @@ static bool value_to_tensor(const Value *v, Tensor *t, Status *st)
     return true;
 }
 
-/* Notes the first node whose numbers are not all finite although its inputs' are. */
-static void trace(const Graph *g, Ref r, const Value *v, uint8_t *bad, Ref *first)
+static bool all_finite(const Value *v)
 {
-    for (int64_t i = 0; i < v->n && !bad[r]; i++)
-        bad[r] = !isfinite(v->at[i]);
-    bool inherited = false;
-    for (int i = 0; i < node(g, r)->nargs; i++)
-        inherited |= bad[node_arg(g, r, i)] != 0;
-    if (bad[r] && !inherited && !*first)
-        *first = r;
+    for (int64_t i = 0; i < v->n; i++)
+        if (!isfinite(v->at[i]))
+            return false;
+    return true;
 }
 
 bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results,
-                      Ref *first_bad, Status *st)
+                      uint8_t *bad, Status *st)
 {
     DimBind binds[MAX_BINDS];
     Interp  ip = {.g = g, .inputs = inputs, .vars = vars, .rs = rs, .binds = binds, .st = st};
@@ -155,14 +151,13 @@ bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, 
         return false;
     uint32_t *uses = count_uses(g, want, nwant);
     Value    *values = xmalloc(g->nodes.n * sizeof *values);
-    uint8_t  *bad = first_bad ? xmalloc(g->nodes.n) : NULL;
     bool      ok = true;
     for (Ref r = 1; r < g->nodes.n && ok; r++) {
         if (!uses[r])
             continue;
         ok = run_node(&ip, r, values);
         if (ok && bad)
-            trace(g, r, &values[r], bad, first_bad);
+            bad[r] = !all_finite(&values[r]);
         for (int i = 0; i < node(g, r)->nargs; i++) {
             Ref a = node_arg(g, r, i);
             if (--uses[a] == 0)
@@ -180,7 +175,6 @@ bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, 
         value_free(&values[r]);
     free(values);
     free(uses);
-    free(bad);
     return ok;
 }
 

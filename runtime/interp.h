@@ -30,9 +30,9 @@ typedef bool RefFn(const Interp *ip, Ref r, const Value *const *in, Value *out);
 #include "../compiler/ops.def"
 #undef OP
 
-/* interpret() that also reports the first node whose numbers are not all finite although its inputs' are (*first_bad must be 0 before). */
+/* interpret() that also marks, in bad[ref] (zeroed by the caller, NULL: not wanted), the nodes whose numbers are not all finite. */
 bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results,
-                      Ref *first_bad, Status *st);
+                      uint8_t *bad, Status *st);
 
 /* Always false; the message starts with the place and the op's name. */
 bool ref_fail(const Interp *ip, Ref r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
