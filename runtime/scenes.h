@@ -10,12 +10,14 @@
 #ifndef PASTICHE_SCENES_H
 #define PASTICHE_SCENES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { SCENE_MIN_SIZE = 8, SCENE_MAX_SIZE = 2048 };
 
-/* photo, comic: (3,size,size) planar RGB in 0..1, written whole. Either may be NULL (not wanted). A size out of range is clamped by the caller. */
-void scene_render(uint64_t seed, uint64_t index, int size, float *photo, float *comic);
+/* photo, comic: (3,size,size) planar RGB in 0..1, written whole. Either may be NULL (not wanted). size must lie within the limits above.
+ * false: size out of range or out of memory; then nothing is written. */
+bool scene_render(uint64_t seed, uint64_t index, int size, float *photo, float *comic);
 
 /* What a scene holds, for statistics and tests: bit i of each mask stands for the i-th name of the matching list. */
 typedef struct {
