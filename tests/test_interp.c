@@ -1,6 +1,8 @@
 /* test_interp.c - the reference interpreter against PyTorch float64 (tests/fixtures/ops.txt), and its own duties: binding sizes, checks,
  * asserts, writes that happen at the end or not at all, places in messages, random numbers, the first number that is not finite.
  */
+#include <omp.h>
+
 #include "check.h"
 #include "op_cases.h"
 
@@ -354,6 +356,42 @@ static void test_failures(void)
     dims_free(d);
 }
 
+/* Sizes that go parallel: the same bits from 1, 2 and 5 threads. */
+static void test_threads(void)
+{
+    static const OpCase big[] = {
+        {"conv", "2 1 1 1 0 2 1 1 2", "3,8,33,40; 12,4,3,3", NULL, "ANY"},       {"conv_dx", "2 1 1 1 0 2 1 1 2", "3,12,17,40; 12,4,3,3", "3,8,33,40", "ANY"},
+        {"conv_dw", "2 1 1 1 0 2 1 1 2", "3,8,33,40; 3,12,17,40", "12,4,3,3", "ANY"}, {"matmul", "1 1", "2,90,70; 2,600,90", NULL, "ANY"},
+        {"resize_adjoint", "1 0", "4,8,50,50", "4,8,31,20", "ANY"},               {"win_unpick", "3 3 2 2 0 0 0 0", "4,8,40,40; 4,8,20,20", NULL, "ANY"},
+        {"sum", "0 2", "40,30,60", NULL, "ANY"},                                  {"transpose", "2 0 1", "40,30,60", NULL, "ANY"},
+        {"exp", "", "40,30,60", NULL, "ANY"},
+    };
+    static const int threads[] = {1, 2, 5};
+    DimTable        *d = dims_new();
+    int              before = omp_get_max_threads();
+    for (size_t i = 0; i < COUNT(big); i++) {
+        Graph    *g = graph_new("threads", d);
+        CaseGraph cg;
+        Tensor    in[2] = {0}, got[3] = {0};
+        Status    st = {0};
+        CHECK(case_build(&big[i], g, &cg), "%s", big[i].op);
+        for (int k = 0; k < cg.nargs; k++)
+            CHECK(case_fill(g, (uint32_t)k, "ANY", 1, i, &in[k]), "%s", big[i].op);
+        for (int t = 0; t < 3; t++) {
+            omp_set_num_threads(threads[t]);
+            CHECK(interpret(g, in, NULL, NULL, &cg.result, 1, &got[t], &st), "%s: %s", big[i].op, st.message);
+            CHECK(!memcmp(got[t].data, got[0].data, (size_t)tensor_count(&got[0]) * 8), "%s: %d threads give other bits", big[i].op, threads[t]);
+        }
+        for (int t = 0; t < 3; t++)
+            tensor_free(&got[t]);
+        tensor_free(&in[0]);
+        tensor_free(&in[1]);
+        graph_free(g);
+    }
+    omp_set_num_threads(before);
+    dims_free(d);
+}
+
 static void test_tensors(void)
 {
     Status  st = {0};
@@ -384,5 +422,6 @@ int main(void)
     test_let_sizes();
     test_run();
     test_failures();
+    test_threads();
     return check_done();
 }
