@@ -131,7 +131,7 @@ static void lex_number(Lexer *x)
     char   buffer[MAX_NUMBER + 1];
     if (!good || x->at != digits || len > MAX_NUMBER) {
         Diag *g = diag_error(x->d, 102, place(x, start, len), "malformed number '%.*s'", (int)(len > 40 ? 40 : len), x->text + start);
-        if (good && is_int && x->at != digits && len <= MAX_NUMBER && is_word(x->text[digits]))
+        if (good && is_int && x->at != digits && len <= MAX_NUMBER && is_word(x->text[digits]) && x->text[start] != '0')
             diag_hint(x->d, g, "For a product write '%.*s*%.*s'", (int)(digits - start), x->text + start, (int)(x->at - digits), x->text + digits);
         push(x, T_BAD, start, len);
         return;
@@ -195,23 +195,63 @@ static void lex_comment(Lexer *x)
     vec_push(&x->comments, c);
 }
 
-/* Reports a character that begins no token. Returns its length in bytes. */
-static size_t bad_character(Lexer *x)
+static const struct { const char *text, *hint, *until; } strange[] = {          /* until: what else belongs to the mistake */
+    { "|", "The pipe is '|>'", NULL },
+    { "'", "Strings stand in double quotes", "'" },
+    { ";", "A statement ends at the end of its line", NULL },
+    { "!", "'not equal' is '!='", NULL },
+    { "%", "There is no remainder operator; a - a // b * b computes it", NULL },
+    { "\xE2\x80\x9C", "Strings stand in plain double quotes: \"", "\xE2\x80\x9D" },
+    { "\xC3\x97", "The product is '*'", NULL },
+    { "\xE2\x88\x92", "The minus sign is '-'", NULL },
+    { "\xE2\x86\x92", "The arrow is '->'", NULL },
+    { "\xC2\xA0", "This is a no-break space; use a plain one", NULL },
+};
+
+/* The row of `strange` that stands at `at`, or -1. */
+static int strange_at(const Lexer *x, size_t at)
 {
-    static const struct { const char *text, *hint; } known[] = {
-        { "|", "The pipe is '|>'" }, { "'", "Strings stand in double quotes" }, { ";", "A statement ends at the end of its line" },
-        { "!", "'not equal' is '!='" }, { "\xE2\x80\x9C", "Strings stand in plain double quotes: \"" }, { "\xE2\x80\x9D", "Strings stand in plain double quotes: \"" },
-        { "\xC3\x97", "The product is '*'" }, { "\xE2\x88\x92", "The minus sign is '-'" }, { "\xE2\x86\x92", "The arrow is '->'" },
-        { "\xC2\xA0", "This is a no-break space; use a plain one" }, { "%", "There is no remainder operator; a - a // b * b computes it" },
-    };
-    size_t len = 1;
-    while (x->at + len < x->size && ((unsigned char)x->text[x->at + len] & 0xC0) == 0x80)
-        len++;
-    Diag *g = diag_error(x->d, 101, place(x, x->at, len), "unexpected character '%.*s'", (int)len, x->text + x->at);
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (strlen(known[i].text) == len && !memcmp(known[i].text, x->text + x->at, len))
-            diag_hint(x->d, g, "%s", known[i].hint);
-    return len;
+    for (size_t i = 0; i < COUNT(strange); i++) {
+        size_t n = strlen(strange[i].text);
+        if (at + n <= x->size && !memcmp(strange[i].text, x->text + at, n))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* A name goes on at `at`, if letters beyond ASCII (which names may not have) counted. */
+static bool is_foreign_word(const Lexer *x, size_t at)
+{
+    return at < x->size && (is_word(x->text[at]) || ((unsigned char)x->text[at] >= 0x80 && strange_at(x, at) < 0));
+}
+
+/* Reports what begins no token, as one mistake: a foreign name, a string in wrong quotes, a run of one character. */
+static void lex_strange(Lexer *x)
+{
+    size_t start = x->at, end = start + 1;
+    int    k = strange_at(x, start);
+    Diag  *g;
+    if (k < 0 && is_foreign_word(x, start)) {
+        while (is_foreign_word(x, end))
+            end++;
+        g = diag_error(x->d, 101, place(x, start, end - start), "'%.*s' is no name", (int)(end - start > 60 ? 60 : end - start), x->text + start);
+        diag_hint(x->d, g, "Names are made of a-z, A-Z, 0-9 and _");
+    } else {
+        size_t len = k < 0 ? 1 : strlen(strange[k].text);
+        for (end = start + len; k < 0 && end < x->size && x->text[end] == x->text[start];)
+            end++;
+        g = diag_error(x->d, 101, place(x, start, end - start), "unexpected character '%.*s'", (int)len, x->text + start);
+        if (k >= 0)
+            diag_hint(x->d, g, "%s", strange[k].hint);
+        const char *close = k < 0 ? NULL : strange[k].until;
+        for (size_t i = end; close && i + strlen(close) <= x->size && x->text[i] != '\n'; i++)
+            if (!memcmp(x->text + i, close, strlen(close))) {
+                end = i + strlen(close);
+                break;
+            }
+    }
+    push(x, T_BAD, start, end - start);
+    x->at = end;
 }
 
 static void lex_punctuation(Lexer *x)
@@ -235,9 +275,7 @@ static void lex_punctuation(Lexer *x)
             return;
         }
     }
-    size_t len = bad_character(x);
-    push(x, T_BAD, x->at, len);
-    x->at += len;
+    lex_strange(x);
 }
 
 /* Size, UTF-8 and control bytes: text that passes has neither NUL nor lone CR nor broken characters. */
@@ -300,6 +338,11 @@ static void split(Lexer *x)
             size_t start = x->at;
             while (is_word(look(x, 0)))
                 x->at++;
+            if (is_foreign_word(x, x->at)) {
+                x->at = start;
+                lex_strange(x);
+                continue;
+            }
             push(x, T_WORD, start, x->at - start)->str = intern_n(x->text + start, x->at - start);
         } else {
             lex_punctuation(x);

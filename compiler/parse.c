@@ -1,6 +1,6 @@
 /* parse.c - walking over tokens, what a line can begin with, items, and the file.
  *
- * Most keywords are so by their place only: `data` begins a declaration where a name follows it at a line's beginning, and is
+ * Many keywords are so by their place only: `data` begins a declaration where a name follows it at a line's beginning, and is
  * an ordinary name elsewhere. After a mistake an item ends where the next line begins with a declaration.
  */
 #include "parse.h"
@@ -123,6 +123,11 @@ Name expect_name(Parser *p, const char *what)
         fail(p, 105, n.loc, "expected %s, found %s", what, found(p, t));
         return n;
     }
+    bool operand = peek(p)->kind != T_WORD && peek(p)->kind != T_NUM && peek(p)->kind != T_STR;
+    if (is_keyword(t->str) && !operand) {
+        fail(p, 105, n.loc, "expected %s, found %s", what, found(p, t));
+        return n;
+    }
     if (is_keyword(t->str) || !strcmp(t->str, "step")) {
         Diag *g = diag_error(p->d, 108, n.loc, "'%s' is a keyword and cannot be a name", t->str);
         diag_hint(p->d, g, "Call it, say, 'the_%s'", t->str);
@@ -150,13 +155,13 @@ static int item_index(const Token *t)
     return -1;
 }
 
-bool starts_item(Parser *p, uint32_t i)
+bool starts_item(const Parser *p, uint32_t i)
 {
     int k = p->tok[i].first ? item_index(&p->tok[i]) : -1;
     return k >= 0 && p->tok[i + 1].kind == items[k].next;
 }
 
-bool starts_stmt(Parser *p, uint32_t i)
+bool starts_stmt(const Parser *p, uint32_t i)
 {
     const Token *t = &p->tok[i];
     if (!t->first || t->kind != T_WORD)
@@ -307,6 +312,8 @@ static void parse_init(Parser *p, Item *it)
 
 static void parse_train(Parser *p, Item *it)
 {
+    if (at_word(p, "for") && peek(p)->kind == T_NUM)
+        diag_hint(p->d, fail(p, 105, token_loc(p, cur(p)), "expected a name before 'for'"), "As in train main for 25 epochs over faces { ... }");
     it->name = expect_name(p, "a name");
     if (!p->panic && !accept_word(p, "for")) {
         Diag *g = fail(p, 105, token_loc(p, cur(p)), "expected 'for' and how long to train, found %s", found(p, cur(p)));
@@ -398,13 +405,18 @@ static void parse_item_kind(Parser *p, Item *it)
     }
 }
 
-static void skip_item(Parser *p)
+/* Skips a broken item: to the end of its line outside brackets and braces, or the next declaration. */
+static void skip_item(Parser *p, uint32_t first)
 {
-    uint32_t start = p->i, braces = 0;
+    uint32_t braces = 0, brackets = p->parens;
     for (;; p->i++) {
         const Token *t = &p->tok[p->i];
-        if (t->kind == T_EOF || (p->i > start && starts_item(p, p->i) && (t->col <= p->item_col || !braces)))
+        if (t->kind == T_EOF || (p->i > first && starts_item(p, p->i) && (t->col <= p->item_col || !braces)) || (t->kind == T_NL && !braces && !brackets))
             break;
+        if (t->kind == T_NL && braces)
+            brackets = 0;
+        brackets += t->kind == T_LPAREN || t->kind == T_LBRACK;
+        brackets -= brackets && (t->kind == T_RPAREN || t->kind == T_RBRACK);
         braces += t->kind == T_LBRACE;
         braces -= braces && t->kind == T_RBRACE;
     }
@@ -440,12 +452,13 @@ static void fail_item(Parser *p)
 
 static bool parse_item(Parser *p, Item *it)
 {
-    Token *t = cur(p);
-    int    k = item_index(t);
+    Token   *t = cur(p);
+    uint32_t first = p->i;
+    int      k = item_index(t);
     *it = (Item){ .loc = token_loc(p, t), .first_comment = first_comment(p, t) };
     p->item_col = t->col;
     p->suspect = 0;
-    if (k < 0 || peek(p)->kind == T_ASSIGN) {
+    if (k < 0 || (peek(p)->kind == T_ASSIGN && !is_keyword(t->str))) {
         fail_item(p);
     } else {
         it->kind = items[k].kind;
@@ -454,14 +467,11 @@ static bool parse_item(Parser *p, Item *it)
     }
     if (!p->panic && !at(p, T_NL) && !at(p, T_EOF)) {
         bool stray = at(p, T_RPAREN) || at(p, T_RBRACK) || at(p, T_RBRACE);
-        fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "nothing is open for this %s" : "expected the end of the line, found %s", found(p, cur(p)));
+        fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "no bracket is open for this %s" : "expected the end of the line, found %s", found(p, cur(p)));
     }
     if (!p->panic)
         return true;
-    if (&p->tok[p->i] != t && starts_item(p, p->i))
-        calm(p);                   /* at the next one already */
-    else
-        skip_item(p);
+    skip_item(p, first);
     return false;
 }
 

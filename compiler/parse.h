@@ -57,8 +57,8 @@ const char *found(Parser *p, const Token *t);          /* "'('", "the end of the
 Loc         token_loc(const Parser *p, const Token *t);
 Diag       *fail(Parser *p, int code, Loc loc, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 bool        too_deep(Parser *p);                       /* reports E0604 */
-bool        starts_item(Parser *p, uint32_t i);
-bool        starts_stmt(Parser *p, uint32_t i);        /* first on its line, and nothing else could begin so */
+bool        starts_item(const Parser *p, uint32_t i);
+bool        starts_stmt(const Parser *p, uint32_t i);       /* first on its line, and nothing else could begin so */
 
 /* ---- brackets: open_bracket, { element, bracket_next }, or close_bracket ---- */
 typedef struct { uint32_t open; bool no_unit, tight; bool single; } Outer;     /* what holds again behind the bracket; single: no list */

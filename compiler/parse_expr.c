@@ -35,7 +35,7 @@ static Expr *finish(Parser *p, Expr *e, uint32_t start)
     e->loc = token_loc(p, a);
     e->loc.len = (uint16_t)(end - a->at > UINT16_MAX ? UINT16_MAX : end - a->at);
     if (e->height > MAX_NESTING && !p->panic) {
-        fail(p, 604, e->loc, "this expression is nested more than %d levels deep", MAX_NESTING);
+        diag_hint(p->d, fail(p, 604, e->loc, "this expression is nested more than %d levels deep", MAX_NESTING), "Bind its parts to names");
         p->fatal = true;
     }
     return p->panic ? &p->dummy : e;
@@ -68,7 +68,21 @@ static void leave(Parser *p, const Outer *o)
         p->parens--;
 }
 
-/* Whether the current token shows that a bracket was left open, rather than that something is wrong inside it. */
+/* Whether the open bracket is closed further on, before anything that cannot stand inside it. */
+static bool closes_later(const Parser *p)
+{
+    uint32_t inner = 0;
+    for (uint32_t i = p->i;; i++) {
+        const Token *t = &p->tok[i];
+        if (t->kind == T_EOF || t->kind == T_LBRACE || t->kind == T_RBRACE || (i > p->i && starts_stmt(p, i)))
+            return false;
+        if ((t->kind == T_RPAREN || t->kind == T_RBRACK) && !inner--)
+            return t->kind == closer(p);
+        inner += t->kind == T_LPAREN || t->kind == T_LBRACK;
+    }
+}
+
+/* Whether the current token cannot stand inside brackets, so that one was left open. */
 static bool shows_unclosed(Parser *p)
 {
     const Token *t = cur(p);
@@ -76,10 +90,7 @@ static bool shows_unclosed(Parser *p)
         return true;
     if ((t->kind == T_RPAREN || t->kind == T_RBRACK) && t->kind != closer(p))
         return true;
-    uint32_t first = p->open;
-    while (first && !p->tok[first].first)
-        first--;
-    return t->first && (starts_stmt(p, p->i) || t->col <= p->tok[first].col);
+    return starts_stmt(p, p->i);
 }
 
 static void report_unclosed(Parser *p)
@@ -139,11 +150,11 @@ void close_bracket(Parser *p, const Outer *o)
     }
     if (p->panic)
         return;
-    if (shows_unclosed(p)) {
+    const Token *t = cur(p);
+    if (shows_unclosed(p) || (t->first && !closes_later(p))) {
         report_unclosed(p);
         return;
     }
-    const Token *t = cur(p);
     Diag *g = fail(p, 105, token_loc(p, t), "expected %s%s, found %s", o->single ? "" : "',' or ", token_spelling(close), found(p, t));
     if (t->kind == T_ASSIGN && p->tok[p->last].kind == T_WORD)
         diag_hint(p->d, g, "A named argument is written '%s: value'", p->tok[p->last].str);

@@ -176,15 +176,19 @@ static void parse_if(Parser *p, Stmt *s)
     s->body = parse_block(p, "the condition");
     if (!p->panic && at(p, T_NL) && peek(p)->kind == T_WORD && !strcmp(peek(p)->str, "else"))
         advance(p);
-    if (accept_word(p, "else")) {
-        s->has_other = true;
-        if (at_word(p, "if")) {
-            Diag *g = fail(p, 105, token_loc(p, cur(p)), "expected '{' after 'else', found %s", found(p, cur(p)));
-            diag_hint(p->d, g, "Write else { if ... { ... } }");
-            skip_to_block(p);
-        }
+    if (!accept_word(p, "else"))
+        return;
+    s->has_other = true;
+    if (!at_word(p, "if") || too_deep(p)) {
         s->other = parse_block(p, "'else'");
+        return;
     }
+    Diag *g = diag_error(p->d, 105, token_loc(p, cur(p)), "expected '{' after 'else', found the keyword 'if'");
+    diag_hint(p->d, g, "Write else { if ... { ... } }");
+    Stmt unused = { 0 };           /* goes on to find what else is wrong */
+    p->depth++;
+    parse_if(p, &unused);
+    p->depth--;
 }
 
 /* ID ( {"," ID} "=" expr | ":=" expr | postfix ) */
@@ -199,7 +203,7 @@ static void parse_binding(Parser *p, Stmt *s)
     } else if (next->kind == T_ASSIGN || next->kind == T_COMMA) {
         s->kind = S_BIND;
         parse_names(p, "a name", &s->names, &s->nnames);
-        if (!p->panic && at(p, T_ASSIGN) && s->nnames == 1)
+        if (!p->panic && at(p, T_ASSIGN) && s->nnames == 1 && !s->npragmas)
             cur(p)->align = ALIGN_BIND;
         expect(p, T_ASSIGN, NULL);
         s->a = parse_expr(p);
@@ -208,7 +212,7 @@ static void parse_binding(Parser *p, Stmt *s)
         s->a = parse_name_expr(p);
         if (p->panic || s->a->kind == E_CALL)
             return;
-        if (next->kind == T_WORD) {
+        if (next->kind == T_WORD || next->kind == T_NUM || next->kind == T_STR) {
             static const char *const words[] = { "return", "param", "state", "repeat", "if", "minimize", "report", "every", "assert" };
             const char *near = nearest_word(t->str, words, COUNT(words));
             Diag       *g = fail(p, 111, token_loc(p, t), "'%s' begins no statement", t->str);
@@ -300,6 +304,8 @@ static bool parse_stmt(Parser *p, Stmt *s)
         Diag *g = fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "no bracket is open for this %s" : "expected the end of the line, found %s", found(p, cur(p)));
         if (at(p, T_ASSIGN) && s->kind == S_ASSERT)
             diag_hint(p->d, g, "Equality is '=='");
+        else if (at(p, T_WORD) && s->kind == S_REPORT)
+            diag_hint(p->d, g, "As in report d_loss: loss, accuracy");
     }
     if (!p->panic)
         return true;
@@ -333,6 +339,10 @@ void report_open_block(Parser *p, uint32_t open)
 Block parse_block(Parser *p, const char *after)
 {
     Block b = { 0 };
+    if (!p->panic && at(p, T_NL) && peek(p)->kind == T_LBRACE) {
+        diag_error(p->d, 105, token_loc(p, peek(p)), "this '{' must stand on the line before");
+        advance(p);
+    }
     if (!p->panic && !at(p, T_LBRACE)) {
         Diag *g = fail(p, 105, token_loc(p, cur(p)), "expected '{' after %s, found %s", after, found(p, cur(p)));
         if (at(p, T_ASSIGN))

@@ -1,0 +1,235 @@
+/* test_golden.c - the golden files: each tests/golden/FOLDER/NAME.graph is read, and what is said about it compared with
+ * NAME.expected beside it (a missing one stands for nothing said). Adding a test is adding a file; UPDATE_GOLDEN=1 writes
+ * the expected texts anew, for a look at the difference before they are committed.
+ *
+ *   parse/     lexer and parser: diagnostics
+ *   check/     the whole front end: diagnostics of elaborate()
+ *   format/    the formatter: the canonical text
+ *   examples/  right files in canonical form: nothing is said, and formatting changes nothing
+ *
+ * Whatever file parses, here or under graphs/, must format to the same tree and the same comments, and stably.
+ */
+#define _GNU_SOURCE
+#include "check.h"
+#include "model.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef GOLDEN_DESCRIBE_DATA
+#define GOLDEN_DESCRIBE_DATA NULL  /* the runtime's DescribeData, when the build has one */
+#endif
+
+typedef struct { Arena arena; Sources sources; Diags diags; File *file; } Parsed;
+
+static char *read_all(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return NULL;
+    Text   t = { 0 };
+    char   chunk[4096];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
+        text_addn(&t, chunk, n);
+    fclose(f);
+    text_add(&t, "");
+    *size = t.n;
+    return t.at;
+}
+
+static void parse_text(Parsed *p, const char *name, const char *text, size_t size)
+{
+    *p = (Parsed){ 0 };
+    p->diags.sources = &p->sources;
+    Source s = { .path = name, .text = text, .size = size };
+    vec_push(&p->sources.files, s);
+    p->file = parse_file(&p->arena, &p->diags, 0);
+}
+
+static void drop(Parsed *p)
+{
+    diags_free(&p->diags);
+    sources_free(&p->sources);
+    arena_free(&p->arena);
+}
+
+/* The formatted text of a file that parses; checks that nothing was lost and that formatting again changes nothing. */
+static void check_format(const char *name, const char *text, size_t size, Text *formatted)
+{
+    Parsed before, after;
+    Text   tree = { 0 }, tree_after = { 0 }, again = { 0 };
+    parse_text(&before, name, text, size);
+    format_file(before.file, &before.sources, formatted);
+    text_add(formatted, "");
+    parse_text(&after, name, formatted->at, formatted->n);
+    CHECK(after.diags.errors == 0, "%s: the formatted text does not parse", name);
+    format_file(after.file, &after.sources, &again);
+    text_add(&again, "");
+    CHECK(!strcmp(formatted->at, again.at), "%s: formatting twice differs:\n%s\n---\n%s", name, formatted->at, again.at);
+    print_ast(before.file, &tree);
+    print_ast(after.file, &tree_after);
+    text_add(&tree, "");
+    text_add(&tree_after, "");
+    CHECK(!strcmp(tree.at, tree_after.at), "%s: formatting changed the tree", name);
+    CHECK(before.file->ncomments == after.file->ncomments, "%s: %u comments became %u", name, before.file->ncomments, after.file->ncomments);
+    for (uint32_t i = 0; i < before.file->ncomments && i < after.file->ncomments; i++)
+        CHECK(!strcmp(before.file->comments[i].text, after.file->comments[i].text), "%s: comment %u changed", name, i);
+    text_free(&tree);
+    text_free(&tree_after);
+    text_free(&again);
+    drop(&before);
+    drop(&after);
+}
+
+/* Compares with PATH's NAME.expected, or rewrites it. */
+static void compare(const char *path, const char *got)
+{
+    char expected_path[512];
+    snprintf(expected_path, sizeof expected_path, "%.*s.expected", (int)(strlen(path) - strlen(".graph")), path);
+    if (getenv("UPDATE_GOLDEN")) {
+        if (!*got) {
+            unlink(expected_path);
+            return;
+        }
+        FILE *f = fopen(expected_path, "wb");
+        CHECK(f != NULL, "cannot write %s", expected_path);
+        if (f) {
+            fputs(got, f);
+            fclose(f);
+        }
+        return;
+    }
+    size_t size;
+    char  *expected = read_all(expected_path, &size);
+    CHECK(!strcmp(expected ? expected : "", got), "%s\n--- expected\n%s--- got\n%s---", path, expected ? expected : "", got);
+    free(expected);
+}
+
+static void test_parse(const char *path, const char *name)
+{
+    size_t size;
+    char  *text = read_all(path, &size);
+    Parsed p;
+    Text   said = { 0 }, formatted = { 0 };
+    parse_text(&p, name, text, size);
+    diags_print(&p.diags, &said);
+    text_add(&said, "");
+    compare(path, said.at);
+    if (!p.diags.errors)
+        check_format(name, text, size, &formatted);
+    text_free(&formatted);
+    text_free(&said);
+    drop(&p);
+    free(text);
+}
+
+/* expected: "canonical" text beside the file, or the file itself. */
+static void test_format(const char *path, const char *name, bool itself)
+{
+    size_t size;
+    char  *text = read_all(path, &size);
+    Parsed p;
+    Text   said = { 0 }, formatted = { 0 };
+    parse_text(&p, name, text, size);
+    diags_print(&p.diags, &said);
+    CHECK(!said.n, "%s should parse:\n%s", path, said.at);
+    if (!p.diags.errors) {
+        check_format(name, text, size, &formatted);
+        if (itself)
+            CHECK(!strcmp(text, formatted.at), "%s is not in canonical form; formatted:\n%s", path, formatted.at);
+        else
+            compare(path, formatted.at);
+    }
+    text_free(&formatted);
+    text_free(&said);
+    drop(&p);
+    free(text);
+}
+
+static void test_check(const char *path, const char *name)
+{
+#ifdef HAVE_ELABORATE
+    char *here = getcwd(NULL, 0), folder[512];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strlen(path) - strlen(name)), path);
+    CHECK(here && chdir(folder) == 0, "cannot enter %s", folder);
+    Sources     sources = { 0 };
+    Diags       d = { .sources = &sources };
+    Text        said = { 0 };
+    ElabOptions options = { .describe_data = GOLDEN_DESCRIBE_DATA, .tests = true };
+    Model      *m = elaborate(name, &sources, &d, &options);
+    CHECK((m == NULL) == (d.errors > 0), "%s: a model and errors", path);
+    CHECK(here && chdir(here) == 0, "cannot go back to %s", here);
+    diags_print(&d, &said);
+    text_add(&said, "");
+    compare(path, said.at);
+    if (m)
+        model_free(m);
+    text_free(&said);
+    diags_free(&d);
+    sources_free(&sources);
+    free(here);
+#else
+    (void)path;
+    (void)name;
+#endif
+}
+
+static int is_graph(const struct dirent *e)
+{
+    size_t n = strlen(e->d_name);
+    return n > 6 && !strcmp(e->d_name + n - 6, ".graph");
+}
+
+typedef enum { PARSE, CHECKED, FORMAT, CANONICAL, STABLE } Mode;
+
+static int walk(const char *folder, Mode mode)
+{
+    struct dirent **names;
+    int             n = scandir(folder, &names, is_graph, alphasort);
+    for (int i = 0; i < n; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
+        if (mode == PARSE)
+            test_parse(path, names[i]->d_name);
+        else if (mode == CHECKED)
+            test_check(path, names[i]->d_name);
+        else if (mode == STABLE) {
+            size_t size;
+            char  *text = read_all(path, &size);
+            Text   formatted = { 0 };
+            check_format(path, text, size, &formatted);
+            text_free(&formatted);
+            free(text);
+        } else {
+            test_format(path, names[i]->d_name, mode == CANONICAL);
+        }
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
+    return n;
+}
+
+int main(void)
+{
+    const char *root = SOURCE_DIR "/tests/golden";
+    char        folder[512];
+    static const struct { const char *name; Mode mode; int least; } folders[] = {
+        { "parse", PARSE, 40 }, { "check", CHECKED, -1 }, { "format", FORMAT, 1 }, { "examples", CANONICAL, 7 },
+    };
+    for (size_t i = 0; i < COUNT(folders); i++) {
+        snprintf(folder, sizeof folder, "%s/%s", root, folders[i].name);
+        int n = walk(folder, folders[i].mode);
+        CHECK(n >= folders[i].least, "%s holds %d files", folder, n);
+        printf("%s: %d files\n", folders[i].name, n < 0 ? 0 : n);
+    }
+#ifndef HAVE_ELABORATE
+    printf("check: skipped, this build has no elaborator\n");
+#endif
+    walk(SOURCE_DIR "/graphs/std", STABLE);
+    walk(SOURCE_DIR "/graphs/models", STABLE);
+    return check_done();
+}
