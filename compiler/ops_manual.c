@@ -227,7 +227,7 @@ static void print_attributes(Op op, Text *out)
     int                      n = op_attrs(op, &infos);
     for (int i = 0; i < n; i++) {
         const AttrInfo *a = &infos[i];
-        text_addf(out, "  %-12s%-10s", i ? "" : "attributes", a->name);
+        text_addf(out, "  %-12s%-12s", i ? "" : "attributes", a->name);
         if (a->kind == ATTR_ENUM)
             for (int k = 0; k < a->nwords; k++)
                 text_addf(out, "%s%s", k ? " | " : "", a->words[k]);
@@ -271,7 +271,7 @@ static void print_page(Op op, Text *out)
         text_addf(out, "  %-12s%d\n", "inputs", info->nin);
     print_attributes(op, out);
     text_addf(out, "  %-12s%s\n", "shapes", classes[info->class].shapes);
-    text_addf(out, "  %-12s%s\n", "result", info->flags & FLAG_SHAPE_GIVEN ? "its shape is given, and checked" : "its shape follows from the inputs");
+    text_addf(out, "  %-12s%s\n", "result", info->flags & FLAG_SHAPE_GIVEN ? "its shape is stated, and checked" : "its shape follows from the inputs");
     text_addf(out, "  %-12s%s%s\n", "gradient", gradient_words[info->grad],
               info->grad == GRAD_NONE ? ": an error on the path of a gradient; use stop() if this is intended" : info->grad == GRAD_ZERO ? " everywhere" : "");
     print_example(op, out);
