@@ -42,12 +42,14 @@ typedef struct {
 /* Given by the runtime to the elaborator: checks a source's name and arguments, fills batch, fields, range. Errors go to d. */
 typedef bool (*DescribeData)(Data *data, DimTable *dims, Diags *d);
 
-typedef struct { const char *name; Graph *graph; Loc loc; Vec(const char *) updates; } Step;   /* updates: "G using opt_g", for reports */
-typedef struct { const char *name; Graph *graph; Loc loc; } Export;
+/* One `minimize` over one net, for gradient checks and parity tests: Refs into the step's own graph (raw, before any pass). */
+typedef struct { Ref loss; uint32_t net; uint32_t n; const uint32_t *vars; const Ref *values, *grads; Loc loc; } Minimized;
+typedef struct { const char *name; Graph *graph; Loc loc; Vec(Minimized) minimized; } Step;
+typedef struct { const char *name; Graph *graph; Loc loc; } Export;          /* outputs carry their pixel ranges */
 
 /* ---- a train block is a little program over steps ---- */
 typedef enum { T_CALL, T_REPEAT, T_EVERY, T_SAVE_IMAGES, T_CHECKPOINT, T_KEEP_BEST } TrainOp;
-typedef enum { V_NUM, V_DATA_NEXT, V_DATA_LAST, V_DATA_FIRST, V_DATA_BATCH, V_RESULT, V_GRAPH } TrainValueKind;
+typedef enum { V_NUM, V_DATA_NEXT, V_DATA_LAST, V_DATA_FIRST, V_RESULT, V_GRAPH } TrainValueKind;
 typedef struct TrainValue {
     TrainValueKind kind;
     double      num;               /* V_NUM; V_DATA_FIRST's k */
@@ -55,7 +57,6 @@ typedef struct TrainValue {
     uint32_t    slot;              /* V_RESULT: a slot bound by an earlier call */
     Graph      *graph;             /* V_GRAPH: an expression; its inputs come from args */
     struct TrainValue *args; uint32_t nargs;
-    int64_t     divide;            /* V_DATA_BATCH: faces.batch // 2 has 2; else 1 */
 } TrainValue;
 typedef struct TrainStmt {
     TrainOp     op; Loc loc;
@@ -65,6 +66,7 @@ typedef struct TrainStmt {
     int64_t     count; const char *unit;   /* T_REPEAT times; T_EVERY count and "steps" | "epochs" | "images" */
     const char *path;              /* T_SAVE_IMAGES, T_CHECKPOINT: may hold {step}, {epoch} */
     int64_t     grid[2], keep;     /* T_SAVE_IMAGES (0: chosen), T_CHECKPOINT */
+    double      lo, hi;            /* T_SAVE_IMAGES: which values are black and white, [-1, 1] unless said */
     struct TrainStmt *body; uint32_t nbody;
 } TrainStmt;
 typedef struct {
@@ -76,13 +78,19 @@ typedef struct {
     uint32_t    nslots;
 } Train;
 
-typedef struct {                   /* test "title" { gradcheck(step, n: 2, w: 4) ... assert expr } */
-    const char *title; Loc loc;
-    struct { const char *kind; Loc loc;    /* "gradcheck" or "assert" */
-        Graph *graph;              /* assert: outputs[0] is a bool; gradcheck: outputs[0] a loss, all its params perturbed */
-        DimBind *sizes; uint32_t nsizes; double tol; } *checks;
-    uint32_t nchecks;
-} Test;
+struct Model;
+struct Named { const char *name; double value; };
+typedef enum { CHECK_GRADIENTS, CHECK_ASSERT } CheckKind;
+typedef struct {                   /* a line of: test "title" { gradcheck(g_step, n: 2, w: 4)  assert close(f(1), 2) } */
+    CheckKind     kind; Loc loc;
+    struct Model *model;           /* gradcheck: the file elaborated with the consts given (owned) */
+    int32_t       step;            /* gradcheck: index into model->steps */
+    struct Named *sizes; uint32_t nsizes;   /* N: 2, n: 2: values of the step graph's symbols */
+    double        tol;
+    Graph        *graph;           /* assert: outputs[0] is a bool scalar */
+    const char   *text;            /* assert: as it is written */
+} Check;
+typedef struct { const char *title; Loc loc; Vec(Check) checks; } Test;
 
 typedef struct { const char *name; double value; } Setting;   /* --set NAME=VALUE */
 
