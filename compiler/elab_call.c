@@ -3,6 +3,7 @@
  */
 #include "elab.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- arguments to parameters ---- */

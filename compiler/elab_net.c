@@ -307,9 +307,10 @@ Value apply_net(Elab *e, int32_t net, int mode, const Call *c)
         const Value *v = &c->args[i].v;
         shared &= v->kind == VAL_TENSOR || (v->kind == VAL_NUM && !v->unit);
         text_addf(&key, "/%s=", c->args[i].name ? c->args[i].name : "");
-        text_addf(&key, v->kind == VAL_TENSOR ? "%u" : "n%.17g", v->kind == VAL_TENSOR ? v->ref : 0u, v->num);
-        if (v->kind != VAL_TENSOR)
-            text_addf(&key, "%.17g", v->num);
+        if (v->kind == VAL_TENSOR)
+            text_addf(&key, "%u", v->ref);
+        else
+            text_addf(&key, "n%.17g", v->num);
     }
     const char *name = intern(key.at);
     text_free(&key);

@@ -6,6 +6,7 @@
 #include "elab.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- data NAME = source(args) ---- */
@@ -653,55 +654,54 @@ static bool gradient_check(Elab *e, const Expr *x, Check *out)
     return out->model != NULL;
 }
 
-static bool assert_check(Elab *e, const Item *it, const Stmt *s, Check *out)
+/* assert: one more output of the test's graph that must be true */
+static void assert_check(Elab *e, const Stmt *s)
 {
-    GraphState gs = { 0 };
-    graph_begin(e, &gs, GRAPH_CHECK, arena_printf(e->arena, "test.%u", s->loc.line));
-    Frame *f = frame_push(e, e->main, arena_printf(e->arena, "test \"%s\"", it->str), (Loc){ 0 });
-    Value  v = eval(e, s->a);
+    Value v = eval(e, s->a);
     v.loc = s->a->loc;
-    if (v.kind == VAL_NUM)
-        v.kind = VAL_NONE, elab_error(e, 327, s->loc, "an assert is true or false");
-    Ref r = as_tensor(e, &v, "an assert");
-    e->frame = f;
-    frame_pop(e);
-    if (r) {
-        Type t = node_type(gs.g, r);
-        if (t.rank != 0 || t.dtype != DT_BOOL) {
-            elab_error(e, 327, s->loc, "an assert is one bool, this is %s", type_text(e, &t));
-            r = 0;
-        } else {
-            vec_push(&gs.g->outputs, ((GraphOutput){ .name = "holds", .value = r, .loc = s->loc }));
-        }
+    if (v.kind == VAL_NUM || v.kind == VAL_DIM) {
+        elab_error(e, 327, s->loc, "an assert is true or false, this is %s", describe(e, &v));
+        return;
     }
-    out->kind = CHECK_ASSERT;
-    out->graph = graph_end(e);
-    return r != 0;
+    Ref r = as_tensor(e, &v, "an assert");
+    if (!r)
+        return;
+    Type t = node_type(e->gs->g, r);
+    if (t.rank != 0 || t.dtype != DT_BOOL)
+        elab_error(e, 327, s->loc, "an assert is one bool, this is %s", type_text(e, &t));
+    else
+        vec_push(&e->gs->g->outputs, ((GraphOutput){ .name = "holds", .value = r, .loc = s->loc }));
 }
 
 void elaborate_test(Elab *e, const Item *it)
 {
-    Test t = { .title = it->str, .loc = it->loc };
-    frame_push(e, e->main, NULL, (Loc){ 0 });
+    Test       t = { .title = it->str, .loc = it->loc };
+    GraphState gs = { 0 };
+    graph_begin(e, &gs, GRAPH_CHECK, arena_printf(e->arena, "test.%u", it->loc.line));
+    Frame *f = frame_push(e, e->main, arena_printf(e->arena, "test \"%s\"", it->str), (Loc){ 0 });
     for (uint32_t i = 0; i < it->body.n; i++) {
         const Stmt *s = &it->body.at[i];
         Check       c = { .loc = s->loc, .step = -1 };
-        bool        gradcheck = s->kind == S_EXPR && s->a->kind == E_CALL && s->a->a->kind == E_NAME && !strcmp(s->a->a->str, "gradcheck");
-        if (gradcheck) {
+        if (s->kind == S_EXPR && s->a->kind == E_CALL && s->a->a->kind == E_NAME && !strcmp(s->a->a->str, "gradcheck")) {
+            GraphState *keep = e->gs;
+            e->gs = NULL;
             if (gradient_check(e, s->a, &c))
                 vec_push(&t.checks, c);
+            e->gs = keep;
         } else if (s->kind == S_ASSERT) {
-            bool ok = assert_check(e, it, s, &c);
-            if (ok)
-                vec_push(&t.checks, c);
-            else
-                graph_free(c.graph);
+            assert_check(e, s);
         } else if (s->kind == S_BIND && s->nnames == 1) {
-            elab_error(e, 534, s->loc, "a test holds gradcheck(...) and assert: write the value into the assert");
+            scope_bind(e, s->names[0].name, eval(e, s->a));
         } else {
-            elab_error(e, 534, s->loc, "a test holds gradcheck(...) and assert");
+            elab_error(e, 534, s->loc, "a test holds gradcheck(...), assert and names bound by '='");
         }
     }
+    e->frame = f;
     frame_pop(e);
+    Graph *g = graph_end(e);
+    if (g->outputs.n)
+        vec_push(&t.checks, ((Check){ .kind = CHECK_ASSERT, .loc = it->loc, .step = -1, .graph = g }));
+    else
+        graph_free(g);
     vec_push(&e->m->tests, t);
 }

@@ -87,8 +87,7 @@ typedef struct {                   /* a line of: test "title" { gradcheck(g_step
     int32_t       step;            /* gradcheck: index into model->steps */
     struct Named *sizes; uint32_t nsizes;   /* N: 2, n: 2: values of the step graph's symbols */
     double        tol;
-    Graph        *graph;           /* assert: outputs[0] is a bool scalar */
-    const char   *text;            /* assert: as it is written */
+    Graph        *graph;           /* asserts: each output is a bool scalar that must be true; its loc is the assert's */
 } Check;
 typedef struct { const char *title; Loc loc; Vec(Check) checks; } Test;
 
