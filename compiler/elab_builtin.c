@@ -148,9 +148,11 @@ static Value do_select(Elab *e, const Builtin *b, Value *v, Loc loc)
     (void)b;
     if (v[0].kind == VAL_BOOL)
         return v[0].b ? v[1] : v[2];
-    Value sum = binary(e, B_ADD, v[1], v[2], loc);
-    Ref   c = as_tensor(e, &v[0], "select's condition"), x = as_tensor(e, &v[1], "select"), y = as_tensor(e, &v[2], "select");
-    if (sum.kind != VAL_TENSOR || !c || !x || !y)
+    Ref c = as_tensor(e, &v[0], "select's condition"), x = as_tensor(e, &v[1], "select"), y = as_tensor(e, &v[2], "select");
+    if (!c || !x || !y)
+        return (Value){ 0 };
+    Value sum = binary(e, B_ADD, val_tensor(x), val_tensor(y), loc);
+    if (sum.kind != VAL_TENSOR)
         return (Value){ 0 };
     Graph *g = e->gs->g;
     Type   tc = node_type(g, c), ts = node_type(g, sum.ref);
@@ -759,6 +761,21 @@ static Value do_size(Elab *e, const Builtin *b, Value *v, Loc loc)
     return val_dim(e, t.shape[axis]);
 }
 
+/* shape(x): all sizes, as a list for uniform, reshape, ... */
+static Value do_shape(Elab *e, const Builtin *b, Value *v, Loc loc)
+{
+    Ref r = as_tensor(e, &v[0], b->name);
+    if (!r)
+        return (Value){ 0 };
+    Type  t = node_type(e->gs->g, r);
+    Value list = { .kind = VAL_LIST, .loc = loc };
+    list.items = ARENA_ARR(e->arena, Value, t.rank + 1);
+    list.n = (uint32_t)t.rank;
+    for (int i = 0; i < t.rank; i++)
+        list.items[i] = val_dim(e, t.shape[i]);
+    return list;
+}
+
 static Value do_rank(Elab *e, const Builtin *b, Value *v, Loc loc)
 {
     Ref r = as_tensor(e, &v[0], b->name);
@@ -826,6 +843,7 @@ static const Builtin builtins[] = {
     { "gather", "table index", do_gather, OP_gather },
     { "grad", "y x", do_grad, OP_stop },
     { "size", "x axis", do_size, OP_size },
+    { "shape", "x", do_shape, OP_size },
     { "rank", "x", do_rank, OP_size },
 };
 

@@ -199,7 +199,7 @@ static Params parse_mparams(Parser *p)
     return r;
 }
 
-/* "(" [ID [":" type ["=" expr]] {"," ...}] ")" */
+/* "(" [ID [":" type] ["=" expr] {"," ...}] ")" */
 static Params parse_params(Parser *p, const char *hint)
 {
     Params r = { 0 };
@@ -217,11 +217,10 @@ static Params parse_params(Parser *p, const char *hint)
     for (bool more = bracket_more(p, &o); more; more = bracket_next(p, &o)) {
         Name  n = expect_name(p, "a parameter's name");
         Param a = { .name = n.name, .loc = n.loc };
-        if (accept(p, T_COLON)) {
+        if (accept(p, T_COLON))
             a.type = parse_type(p);
-            if (accept(p, T_ASSIGN))
-                a.deflt = parse_expr(p);
-        }
+        if (accept(p, T_ASSIGN))
+            a.deflt = parse_expr(p);
         vec_push(&list, a);
     }
     take(p, &list, &r.at, &r.n);
