@@ -34,8 +34,8 @@ static const char *chain_text(Elab *e)
         if (f->iteration_text)
             text_addf(&t, "%sin iteration %s of %s", t.n ? ", " : "", f->iteration_text, f->what);
         else
-            text_addf(&t, "%sin %s", t.n ? ", " : "", f->what);
-        if (f->call.line)
+            text_addf(&t, "%s%s%s", t.n ? ", " : "", strncmp(f->what, "instantiated", 12) ? "in " : "", f->what);
+        if (f->call.line && !(f->up && f->up->what && !strncmp(f->up->what, "instantiated", 12)))
             text_addf(&t, " (%s)", loc_text(e, f->call));
     }
     const char *s = t.n ? arena_printf(e->arena, "%s", t.at) : NULL;

@@ -371,6 +371,8 @@ static void probe_net(Elab *e, int32_t net)
         for (uint32_t k = 0; k < p->at[i].type->ndims; k++)
             rest |= p->at[i].type->dims[k].rest != NULL;
         ok = !rest && declare_type(e, &v, p->at[i].type, &t);
+        int64_t channels;
+        ok = ok && (t.rank < 2 || dim_is_const(e->m->dims, t.shape[1], &channels));    /* weights need the channels: the first use decides */
         if (ok) {
             int64_t index = i;
             c.args[c.n++] = (CallArg){ .v = val_tensor(make_node(gs.g, OP_input, t.dtype, t.rank, t.shape, 0, NULL, 1, &index, 0)), .loc = p->at[i].loc };

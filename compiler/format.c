@@ -138,7 +138,7 @@ static void print_comments(Formatter *f, const Token *next)
             last_line(f)->comment = c->text;
             continue;
         }
-        if (f->levels.n && (f->levels.n > 1 || next->kind == T_PIPE) && !f->fresh) {
+        if (f->levels.n && (f->levels.n > 1 || continues_line(next->kind)) && !f->fresh) {
             const Token inside = { .kind = next->kind == T_PIPE ? T_PIPE : T_WORD };
             continue_line(f, &inside);
         } else {
@@ -216,7 +216,7 @@ static void collect_lines(Formatter *f)
             f->depth -= f->depth > 0;
         if (f->fresh)
             begin_statement(f, t);
-        else if (t->first && (f->levels.n > 1 || t->kind == T_PIPE))
+        else if (t->first && (f->levels.n > 1 || continues_line(t->kind)))
             continue_line(f, t);
         if (is_closing(t) && f->levels.n > 1)
             f->levels.n--;

@@ -79,12 +79,18 @@ static char look(const Lexer *x, size_t ahead)
     return x->at + ahead < x->size ? x->text[x->at + ahead] : 0;
 }
 
+/* A line that begins with |> or -> continues the one before. */
+bool continues_line(TokenKind kind)
+{
+    return kind == T_PIPE || kind == T_ARROW;
+}
+
 static Token *push(Lexer *x, TokenKind kind, size_t at, size_t len)
 {
     bool  first = !x->tokens.n || x->tokens.at[x->tokens.n - 1].line != x->line;
     Token t = { .kind = (uint8_t)kind, .first = first, .at = (uint32_t)at, .len = (uint32_t)len, .line = x->line, .col = (uint32_t)(at - x->line_start) + 1 };
-    if (kind == T_PIPE && x->tokens.n && x->tokens.at[x->tokens.n - 1].kind == T_NL)
-        x->tokens.n--;             /* a line that begins with |> continues the one before */
+    if (continues_line((TokenKind)kind) && x->tokens.n && x->tokens.at[x->tokens.n - 1].kind == T_NL)
+        x->tokens.n--;
     vec_push(&x->tokens, t);
     while (x->line_end.n <= x->line)
         vec_push(&x->line_end, 0);

@@ -44,4 +44,6 @@ bool lex_source(Arena *arena, Diags *d, uint16_t source, Tokens *tokens, File *f
 const char *token_spelling(TokenKind k);   /* "'('"; NULL for words, numbers, strings */
 bool        is_keyword(const char *word);  /* words that can never be names; others (step, data, images, in, ...) are keywords by their position only */
 
+bool continues_line(TokenKind kind);       /* |> and ->: a line that begins with one goes on from the line before */
+
 #endif

@@ -340,8 +340,8 @@ static void parse_callable(Parser *p, Item *it)
                                  : it->kind == I_MODULE ? "A module has two lists: values, then tensors: module Up(c)(x: f32[N, C, H, W])"
                                                         : "An optimizer has two lists: values, then tensors: optimizer sgd(lr)(w: f32[P], g: f32[P])");
     if (it->kind != I_OPTIMIZER)
-        it->results = parse_results(p, it->kind != I_STEP);
-    it->body = parse_block(p, it->kind == I_OPTIMIZER || (it->kind == I_STEP && !it->results.n) ? "the parameters" : "the result's type");
+        it->results = parse_results(p, it->kind != I_STEP && it->kind != I_FN);
+    it->body = parse_block(p, it->kind == I_OPTIMIZER || ((it->kind == I_STEP || it->kind == I_FN) && !it->results.n) ? "the parameters" : "the result's type");
 }
 
 static void parse_item_kind(Parser *p, Item *it)

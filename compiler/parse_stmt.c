@@ -25,7 +25,7 @@ static void skip_statement(Parser *p, uint32_t first)
     uint32_t brackets = p->parens, braces = 0, start = p->i;
     for (;; p->i++) {
         const Token *t = &p->tok[p->i];
-        if (p->i == start && start > first && t->first && !brackets && t->kind != T_PIPE)
+        if (p->i == start && start > first && t->first && !brackets && !continues_line(t->kind))
             break;                 /* behind an open bracket: a new line already */
         if (t->kind == T_EOF || (t->kind == T_RBRACE && !braces))
             break;
