@@ -318,6 +318,7 @@ void format_file(const File *file, const Sources *s, Text *out)
 {
     const Source *source = &s->files.at[file->source];
     Formatter     f = { .file = file, .text = source->text, .tok = file->tokens->at };
+    text_add(&f.buffer, "");      /* never NULL, even when there are only comments */
     f.spans = xmalloc(file->tokens->n);
     mark_blocks(&f, file->tokens->n);
     mark_blank_lines(&f, source);
