@@ -125,6 +125,7 @@ static void test_table(void)
             CHECK(infos[i].name && infos[i].name[0], "%s: attribute %d has no name", op_info[op].name, i);
             CHECK((infos[i].kind == ATTR_ENUM) == (infos[i].nwords > 0), "%s: words", op_info[op].name);
         }
+        CHECK(lists <= 2, "%s: at most two lists", op_info[op].name);
         CHECK(op_by_name(op_info[op].name, &found) && found == (Op)op, "%s is found by name", op_info[op].name);
         CHECK(op_info[op].doc[0] != 0, "%s has a meaning", op_info[op].name);
     }
