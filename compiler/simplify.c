@@ -197,8 +197,9 @@ static Ref make_span(Simp *s, Op op, Ref a, const Span *w, const Dim *shape)
     int64_t attrs[2 * MAX_RANK];
     Type    t = type_of(s, a);
     for (int i = 0; i < t.rank; i++) {
+        Dim part = op == OP_slice ? shape[i] : t.shape[i];
         attrs[i] = w->start[i];
-        attrs[t.rank + i] = w->step[i];
+        attrs[t.rank + i] = part == one_of(s) ? 1 : w->step[i];    /* one element has no next */
     }
     return make(s, op, t.dtype, t.rank, shape, 1, &a, 2 * t.rank, attrs);
 }
