@@ -231,7 +231,9 @@ static void print_block(const Block *b, int depth, Text *out)
 
 static void print_item(const Item *it, Text *out)
 {
-    static const char *const words[] = { "import", "const", "let", "init", "module", "fn", "optimizer", "net", "data", "optim", "step", "train", "export", "test" };
+    static const char *const words[] = {
+        "import", "const", "let", "init", "module", "fn", "optimizer", "net", "data", "optim", "step", "train", "export", "test",
+    };
     text_addf(out, "(%s", words[it->kind]);
     if (it->name.name)
         text_addf(out, " %s", it->name.name);

@@ -263,9 +263,11 @@ static void lex_strange(Lexer *x)
 static void lex_punctuation(Lexer *x)
 {
     static const struct { const char text[3]; uint8_t kind; } table[] = {     /* the longest first */
-        { ":=", T_DEFINE }, { "->", T_ARROW }, { "|>", T_PIPE }, { "..", T_DOTDOT }, { "//", T_SLASH2 }, { "==", T_EQ }, { "!=", T_NE }, { "<=", T_LE }, { ">=", T_GE },
+        { ":=", T_DEFINE }, { "->", T_ARROW }, { "|>", T_PIPE }, { "..", T_DOTDOT }, { "//", T_SLASH2 }, { "==", T_EQ }, { "!=", T_NE }, { "<=", T_LE },
+        { ">=", T_GE },
         { "(", T_LPAREN }, { ")", T_RPAREN }, { "[", T_LBRACK }, { "]", T_RBRACK }, { "{", T_LBRACE }, { "}", T_RBRACE }, { ",", T_COMMA }, { ":", T_COLON },
-        { ".", T_DOT }, { "=", T_ASSIGN }, { "@", T_AT }, { "+", T_PLUS }, { "-", T_MINUS }, { "*", T_STAR }, { "/", T_SLASH }, { "^", T_CARET }, { "<", T_LT }, { ">", T_GT },
+        { ".", T_DOT }, { "=", T_ASSIGN }, { "@", T_AT }, { "+", T_PLUS }, { "-", T_MINUS }, { "*", T_STAR }, { "/", T_SLASH }, { "^", T_CARET },
+        { "<", T_LT }, { ">", T_GT },
     };
     if (look(x, 0) == '.' && look(x, 1) == '.' && look(x, 2) == '.') {
         diag_error(x->d, 101, place(x, x->at, 3), "'...' stands for something left out: write it");

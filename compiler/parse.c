@@ -466,7 +466,8 @@ static bool parse_item(Parser *p, Item *it)
     }
     if (!p->panic && !at(p, T_NL) && !at(p, T_EOF)) {
         bool stray = at(p, T_RPAREN) || at(p, T_RBRACK) || at(p, T_RBRACE);
-        fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "no bracket is open for this %s" : "expected the end of the line, found %s", found(p, cur(p)));
+        fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "no bracket is open for this %s" : "expected the end of the line, found %s",
+             found(p, cur(p)));
     }
     if (!p->panic)
         return true;
@@ -484,7 +485,8 @@ File *parse_file(Arena *arena, Diags *d, uint16_t source)
         f->tokens->n = 1;
         return f;
     }
-    Parser p = { .arena = arena, .d = d, .file = f, .tok = f->tokens->at, .line_end = f->tokens->line_end, .source = source, .dummy = { .kind = E_NUM, .height = 1 } };
+    Parser p = { .arena = arena, .d = d, .file = f, .tok = f->tokens->at, .line_end = f->tokens->line_end, .source = source };
+    p.dummy = (Expr){ .kind = E_NUM, .height = 1 };
     Vec(Item) list = { 0 };
     while (!p.panic) {
         while (at(&p, T_NL))

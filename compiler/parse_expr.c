@@ -433,7 +433,7 @@ static Expr *parse_sum(Parser *p)
 
 static Expr *parse_comparison(Parser *p)
 {
-    static const BinOp ops[] = { [T_EQ - T_EQ] = B_EQ, [T_NE - T_EQ] = B_NE, [T_LT - T_EQ] = B_LT, [T_LE - T_EQ] = B_LE, [T_GT - T_EQ] = B_GT, [T_GE - T_EQ] = B_GE };
+    static const BinOp ops[] = { B_EQ, B_NE, B_LT, B_LE, B_GT, B_GE };           /* in the order of T_EQ .. T_GE */
     uint32_t start = (cur(p), p->i);
     Expr    *e = parse_sum(p);
     while (!p->panic && cur(p)->kind >= T_EQ && cur(p)->kind <= T_GE) {
@@ -474,7 +474,8 @@ static Expr *parse_pipe(Parser *p, Expr *input, uint32_t start)
     }
     if (!e->b && !p->panic) {
         if (!at(p, T_WORD))
-            diag_hint(p->d, fail(p, 110, token_loc(p, cur(p)), "expected a layer or a function after '|>', found %s", found(p, cur(p))), "As in x |> conv(64, 3) |> relu");
+            diag_hint(p->d, fail(p, 110, token_loc(p, cur(p)), "expected a layer or a function after '|>', found %s", found(p, cur(p))),
+                      "As in x |> conv(64, 3) |> relu");
         else if (is_keyword(cur(p)->str))
             fail_primary(p);
         else

@@ -301,7 +301,8 @@ static bool parse_stmt(Parser *p, Stmt *s)
         fail_statement(p);
     if (!p->panic && !at(p, T_NL) && !at(p, T_RBRACE) && !at(p, T_EOF)) {
         bool  stray = at(p, T_RPAREN) || at(p, T_RBRACK);
-        Diag *g = fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "no bracket is open for this %s" : "expected the end of the line, found %s", found(p, cur(p)));
+        Diag *g = fail(p, stray ? 107 : 105, token_loc(p, cur(p)), stray ? "no bracket is open for this %s" : "expected the end of the line, found %s",
+                       found(p, cur(p)));
         if (at(p, T_ASSIGN) && s->kind == S_ASSERT)
             diag_hint(p->d, g, "Equality is '=='");
         else if (at(p, T_WORD) && s->kind == S_REPORT)

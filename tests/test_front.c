@@ -96,10 +96,14 @@ static char *nest(const char *head, const char *open, const char *middle, const 
 static void test_limits(void)
 {
     static const struct { const char *head, *open, *middle, *close; } deep[] = {
-        { "const a = ", "(", "1", ")" }, { "const a = ", "[", "1", "]" }, { "const a = ", "f(", "1", ")" }, { "const a = ", "x[", "1", "]" }, { "const a = ", "-", "1", "" },
-        { "const a = ", "2^", "1", "" }, { "const a = ", "2^-", "1", "" }, { "const a = ", "1 + ", "1", "" }, { "const a = ", "1 < ", "1", "" }, { "const a = ", "2*", "1", "" },
-        { "const a = x", " |> f", "", "" }, { "const a = ", "x |> f[", "1", "]: g" }, { "const a = x", ".a", "", "" }, { "const a = x", "()", "", "" }, { "const a = x", "[1]", "", "" },
-        { "test \"t\" { ", "if x { ", "", "}" }, { "test \"t\" { ", "repeat f(", "", ") {} " }, { "test \"t\" { if x {} ", "else if x {} ", "", "" }, { "fn f(x: ", "f32[f(", "", "" },
+        { "const a = ", "(", "1", ")" }, { "const a = ", "[", "1", "]" }, { "const a = ", "f(", "1", ")" }, { "const a = ", "x[", "1", "]" },
+        { "const a = ", "-", "1", "" },
+        { "const a = ", "2^", "1", "" }, { "const a = ", "2^-", "1", "" }, { "const a = ", "1 + ", "1", "" }, { "const a = ", "1 < ", "1", "" },
+        { "const a = ", "2*", "1", "" },
+        { "const a = x", " |> f", "", "" }, { "const a = ", "x |> f[", "1", "]: g" }, { "const a = x", ".a", "", "" }, { "const a = x", "()", "", "" },
+        { "const a = x", "[1]", "", "" },
+        { "test \"t\" { ", "if x { ", "", "}" }, { "test \"t\" { ", "repeat f(", "", ") {} " }, { "test \"t\" { if x {} ", "else if x {} ", "", "" },
+        { "fn f(x: ", "f32[f(", "", "" },
     };
     for (size_t i = 0; i < COUNT(deep); i++) {
         char *much = nest(deep[i].head, deep[i].open, deep[i].middle, deep[i].close, 50000);
@@ -137,8 +141,10 @@ static void test_limits(void)
     expect_error("tall list", big, MAX_SOURCE_BYTES, 106);
     free(big);
     static const struct { const char *bytes; size_t n; int code; } bytes[] = {
-        { "\0", 1, 603 }, { "const a = 1\0", 12, 603 }, { "# \x1B[31m", 7, 603 }, { "# \x7F", 3, 603 }, { "\xFF\xFE" "c", 3, 602 }, { "# \xC0\x80", 4, 602 }, { "# \xE0\x80\x80", 5, 602 },
-        { "# \xED\xA0\x80", 5, 602 }, { "# \xF4\x90\x80\x80", 6, 602 }, { "# \xF0\x80\x80\x80", 6, 602 }, { "# \xE2\x82", 4, 602 }, { "# \xF5\x80\x80\x80", 6, 602 }, { "# \r x", 5, 603 },
+        { "\0", 1, 603 }, { "const a = 1\0", 12, 603 }, { "# \x1B[31m", 7, 603 }, { "# \x7F", 3, 603 }, { "\xFF\xFE" "c", 3, 602 }, { "# \xC0\x80", 4, 602 },
+        { "# \xE0\x80\x80", 5, 602 },
+        { "# \xED\xA0\x80", 5, 602 }, { "# \xF4\x90\x80\x80", 6, 602 }, { "# \xF0\x80\x80\x80", 6, 602 }, { "# \xE2\x82", 4, 602 },
+        { "# \xF5\x80\x80\x80", 6, 602 }, { "# \r x", 5, 603 },
     };
     for (size_t i = 0; i < COUNT(bytes); i++)
         expect_error("bytes", bytes[i].bytes, bytes[i].n, bytes[i].code);
@@ -152,9 +158,12 @@ static void test_diags(void)
     parse_text(&p, text, strlen(text));
     diags_json(&p.diags, &json);
     CHECK(!strcmp(json.at, "[\n"
-        "  {\"code\":\"E0104\",\"file\":\"t.graph\",\"line\":1,\"col\":12,\"message\":\"unknown escape '\\\\q' in a string; there are \\\\n \\\\t \\\\\\\" \\\\\\\\\",\"hint\":null,\"chain\":null},\n"
-        "  {\"code\":\"E0109\",\"file\":\"t.graph\",\"line\":2,\"col\":1,\"message\":\"expected a declaration, found 'nett'\",\"hint\":\"Did you mean 'net'?\",\"chain\":null},\n"
-        "  {\"code\":\"E0110\",\"file\":\"t.graph\",\"line\":3,\"col\":9,\"message\":\"expected an expression, found '+'\",\"hint\":\"There is no sign '+'\",\"chain\":null}\n"
+        "  {\"code\":\"E0104\",\"file\":\"t.graph\",\"line\":1,\"col\":12,"
+        "\"message\":\"unknown escape '\\\\q' in a string; there are \\\\n \\\\t \\\\\\\" \\\\\\\\\",\"hint\":null,\"chain\":null},\n"
+        "  {\"code\":\"E0109\",\"file\":\"t.graph\",\"line\":2,\"col\":1,"
+        "\"message\":\"expected a declaration, found 'nett'\",\"hint\":\"Did you mean 'net'?\",\"chain\":null},\n"
+        "  {\"code\":\"E0110\",\"file\":\"t.graph\",\"line\":3,\"col\":9,"
+        "\"message\":\"expected an expression, found '+'\",\"hint\":\"There is no sign '+'\",\"chain\":null}\n"
         "]\n"), "%s", json.at);
     drop(&p);
 
@@ -240,8 +249,10 @@ static void check_mutant(const Text *text, uint32_t *right)
         format_file(q.file, &q.sources, &twice);
         print_ast(p.file, &tree);
         print_ast(q.file, &tree2);
-        CHECK(q.diags.errors == 0 && once.n == twice.n && (!once.n || !memcmp(once.at, twice.at, once.n)), "formatting is not stable:\n%s\n---\n%s\n---\n%s", text->at, once.at, twice.at);
-        CHECK(tree.n == tree2.n && (!tree.n || !memcmp(tree.at, tree2.at, tree.n)) && p.file->ncomments == q.file->ncomments, "formatting changes the tree:\n%s", text->at);
+        CHECK(q.diags.errors == 0 && once.n == twice.n && (!once.n || !memcmp(once.at, twice.at, once.n)),
+            "formatting is not stable:\n%s\n---\n%s\n---\n%s", text->at, once.at, twice.at);
+        CHECK(tree.n == tree2.n && (!tree.n || !memcmp(tree.at, tree2.at, tree.n)) && p.file->ncomments == q.file->ncomments,
+            "formatting changes the tree:\n%s", text->at);
         drop(&q);
     }
     text_free(&said);
