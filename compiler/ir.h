@@ -95,7 +95,7 @@ typedef struct {
 struct Graph {
     const char *name;
     DimTable   *dims;              /* shared with the model */
-    const Sources *sources;        /* the model's: paths for the places in run-time messages; NULL: only lines are named */
+    const Sources *sources;        /* paths for the places in run-time messages; NULL: only lines are named. program_new gives its copy of a graph the model's */
     Vec(Node)    nodes;            /* [0] is unused */
     Vec(Dim)     dims_pool;
     Vec(Ref)     arg_pool;
