@@ -35,7 +35,7 @@ Ref s_unary(Simp *s, Op op, Ref a);
 Ref s_binary(Simp *s, Op op, Ref a, Ref b);             /* equal shapes */
 Ref s_select(Simp *s, Ref c, Ref a, Ref b);
 Ref s_cast(Simp *s, Ref a, Dtype t);
-Ref s_like(Simp *s, Ref r, const Type *t, const Ref *args);   /* r's op and attributes on other args; t: the result where the op needs it given, else may be NULL */
+Ref s_like(Simp *s, Ref r, const Type *t, const Ref *args);   /* r's op and attributes on other args; t: the result, where the op needs it given */
 Ref s_scale(Simp *s, Ref a, double k);                  /* a * k */
 Ref s_reshape(Simp *s, Ref a, int rank, const Dim *shape);
 Ref s_broadcast(Simp *s, Ref a, int rank, const Dim *shape);

@@ -1,4 +1,5 @@
-/* test_simplify.c - the simplifier: each rule on a small graph, the flat optimiser, and random graphs with first and second gradients against the interpreter. */
+/* test_simplify.c - the simplifier: each rule on a small graph, the flat optimiser, and random graphs with first and second gradients before and after,
+ * both interpreted. Arguments: number of random graphs, first seed. */
 #include "ir.h"
 #include "exec.h"
 
@@ -166,13 +167,20 @@ static void test_movement(void)
     EXPECT("mul(sum(x0),3)", sum_over(g, bin(g, OP_mul, x, FILL(3)), 0));
     EXPECT("mul(sum(x1),sum(x0))", sum_over(g, bin(g, OP_mul, x, raw_broadcast(g, sum_over(g, y, 1), 2, sh)), 1));
     EXPECT("sum(mul(x0,broadcast(sum(x1))))", sum_over(g, bin(g, OP_mul, x, raw_broadcast(g, sum_over(g, y, 1), 2, sh)), 0));
-    EXPECT("slice[0,4:-2](x0)", b_slice(g, un(g, OP_neg, un(g, OP_neg, b_slice(g, x, SPAN(0, D(5)), STEP(1, -1), SPAN(S("N"), D(6))))), SPAN(0, D(1)), STEP(1, 2), SPAN(S("N"), D(2))));
-    EXPECT("slice[0,3](x0)", b_slice(g, un(g, OP_neg, un(g, OP_neg, b_slice(g, x, SPAN(0, D(1)), STEP(1, 2), SPAN(S("N"), D(2))))), SPAN(0, D(1)), ONES, SPAN(S("N"), D(1))));
-    EXPECT("place[0,5:6](x0)", b_place(g, un(g, OP_neg, un(g, OP_neg, b_place(g, x, SPAN(0, D(2)), STEP(1, 3), SPAN(S("N"), D(20))))), SPAN(0, D(1)), STEP(1, 2), SPAN(S("N"), D(50))));
+    EXPECT("slice[0,4:-2](x0)",
+           b_slice(g, un(g, OP_neg, un(g, OP_neg, b_slice(g, x, SPAN(0, D(5)), STEP(1, -1), SPAN(S("N"), D(6))))),
+           SPAN(0, D(1)), STEP(1, 2), SPAN(S("N"), D(2))));
+    EXPECT("slice[0,3](x0)",
+           b_slice(g, un(g, OP_neg, un(g, OP_neg, b_slice(g, x, SPAN(0, D(1)), STEP(1, 2), SPAN(S("N"), D(2))))), SPAN(0, D(1)), ONES, SPAN(S("N"), D(1))));
+    EXPECT("place[0,5:6](x0)",
+           b_place(g, un(g, OP_neg, un(g, OP_neg, b_place(g, x, SPAN(0, D(2)), STEP(1, 3), SPAN(S("N"), D(20))))),
+           SPAN(0, D(1)), STEP(1, 2), SPAN(S("N"), D(50))));
     EXPECT("x0", b_slice(g, b_place(g, x, SPAN(D(1), D(2)), STEP(1, 3), SPAN(dim_add(dims, S("N"), D(2)), D(20))), SPAN(D(1), D(2)), STEP(1, 3), sh));
-    EXPECT("slice[0,2](x0)", b_slice(g, b_place(g, x, SPAN(D(1), D(2)), ONES, SPAN(dim_add(dims, S("N"), D(2)), D(9))), SPAN(D(1), D(4)), ONES, SPAN(S("N"), D(3))));
+    EXPECT("slice[0,2](x0)",
+           b_slice(g, b_place(g, x, SPAN(D(1), D(2)), ONES, SPAN(dim_add(dims, S("N"), D(2)), D(9))), SPAN(D(1), D(4)), ONES, SPAN(S("N"), D(3))));
     EXPECT("0", b_slice(g, b_place(g, x, SPAN(D(1), D(2)), ONES, SPAN(dim_add(dims, S("N"), D(2)), D(9))), SPAN(D(1), D(0)), ONES, SPAN(S("N"), D(2))));
-    EXPECT("place[0,1](concat(x0,x1))", bin(g, OP_add, b_place(g, y, SPAN(0, D(7)), ONES, SPAN(S("N"), D(20))), b_place(g, x, SPAN(0, D(1)), ONES, SPAN(S("N"), D(20)))));
+    EXPECT("place[0,1](concat(x0,x1))",
+           bin(g, OP_add, b_place(g, y, SPAN(0, D(7)), ONES, SPAN(S("N"), D(20))), b_place(g, x, SPAN(0, D(1)), ONES, SPAN(S("N"), D(20)))));
     EXPECT("concat(x0,x1)", bin(g, OP_add, b_place(g, y, SPAN(0, D(6)), ONES, SPAN(S("N"), D(12))), b_place(g, x, SPAN(0, D(0)), ONES, SPAN(S("N"), D(12)))));
     EXPECT("x1", b_slice(g, b_concat(g, 2, (Ref[]){ x, y }, 0), SPAN(S("N"), 0), ONES, sh));
     EXPECT("slice[0,1](x1)", b_slice(g, b_concat(g, 2, (Ref[]){ x, y }, 1), SPAN(0, D(7)), ONES, SPAN(S("N"), D(2))));
@@ -190,7 +198,8 @@ static void test_contract(void)
     EXPECT("matmul(x1,x0)", b_transpose(g, make_node(g, OP_matmul, DT_NONE, 0, NULL, 2, (Ref[]){ x, y }, 2, (int64_t[]){ 0, 1 }, 0), STEP(1, 0)));
 
     Graph  *g = fresh();
-    Dim     xs[4] = { S("N"), D(3), S("H"), S("W") }, ws[4] = { D(8), D(3), D(3), D(3) }, wide[4] = { xs[0], xs[1], dim_add(dims, xs[2], D(2)), dim_add(dims, xs[3], D(2)) };
+    Dim     xs[4] = { S("N"), D(3), S("H"), S("W") }, ws[4] = { D(8), D(3), D(3), D(3) };
+    Dim     wide[4] = { xs[0], xs[1], dim_add(dims, xs[2], D(2)), dim_add(dims, xs[3], D(2)) };
     Ref     x = input(g, DT_F32, 4, xs), w = input(g, DT_F32, 4, ws);
     Ref     padded = b_place(g, x, SPAN(0, 0, D(1), D(1)), STEP(1, 1, 1, 1), wide), grad[2], culprit;
     int64_t attrs[9] = { 2, 2, 0, 0, 0, 0, 1, 1, 1 };
