@@ -1,5 +1,5 @@
 /* ast.h - what a graph file says, as a tree. Grammar: graphs/README.md. The parser makes it, the formatter prints it, the
- * elaborator reads it. All nodes live in the Arena given to parse_file; names are interned; strings are unescaped.
+ * elaborator reads it. All nodes live in the Arena given to parse_file; names and (unescaped) strings are interned.
  */
 #ifndef PASTICHE_AST_H
 #define PASTICHE_AST_H
@@ -35,7 +35,7 @@ typedef struct { Expr *start, *stop, *step; bool is_slice; Loc loc; } Slice;   /
 struct Expr {
     ExprKind    kind;
     Loc         loc;                /* of the whole expression's first token up to its line's end of it: what the caret underlines */
-    const char *str;                /* E_STR (bytes, not interned), E_NAME, E_FIELD, E_PIPE label */
+    const char *str;                /* E_STR (bytes), E_NAME, E_FIELD, E_PIPE label */
     double      num;
     bool        is_int;
     const char *unit;

@@ -38,7 +38,7 @@ static const char *chain_text(Elab *e)
         if (f->call.line && !(f->up && f->up->what && !strncmp(f->up->what, "instantiated", 12)))
             text_addf(&t, " (%s)", loc_text(e, f->call));
     }
-    const char *s = t.n ? arena_printf(e->arena, "%s", t.at) : NULL;
+    const char *s = t.n ? arena_printf(&e->d->arena, "%s", t.at) : NULL;         /* outlives the model */
     text_free(&t);
     return s;
 }

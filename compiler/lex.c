@@ -185,7 +185,7 @@ static void lex_string(Lexer *x)
         s[n++] = c;
     }
     x->at = stop + 1;
-    push(x, good ? T_STR : T_BAD, start, x->at - start)->str = s;
+    push(x, good ? T_STR : T_BAD, start, x->at - start)->str = intern_n(s, n);
 }
 
 static void lex_comment(Lexer *x)
@@ -290,7 +290,7 @@ static void lex_punctuation(Lexer *x)
 static bool check_bytes(Lexer *x)
 {
     if (x->size > MAX_SOURCE_BYTES) {
-        diag_error(x->d, 601, (Loc){ .file = x->source }, "the file has %zu bytes; the limit is %d", x->size, MAX_SOURCE_BYTES);
+        diag_error(x->d, 606, (Loc){ .file = x->source }, "the file has %zu bytes; the limit is %d", x->size, MAX_SOURCE_BYTES);
         return false;
     }
     const unsigned char *s = (const unsigned char *)x->text;
@@ -305,12 +305,12 @@ static bool check_bytes(Lexer *x)
         if (good && len == 4)
             good = !(c == 0xF0 && s[i + 1] < 0x90) && !(c == 0xF4 && s[i + 1] >= 0x90);
         if (!good) {
-            diag_error(x->d, 602, place(x, i, 1), "byte 0x%02X is not valid UTF-8: is this a text file?", c);
+            diag_error(x->d, 607, place(x, i, 1), "byte 0x%02X is not valid UTF-8: is this a text file?", c);
             return false;
         }
         bool control = (c < 0x20 && c != '\t' && c != '\n' && !(c == '\r' && i + 1 < x->size && s[i + 1] == '\n')) || c == 0x7F;
         if (control) {
-            diag_error(x->d, 603, place(x, i, 1), "control byte 0x%02X: is this a text file?", c);
+            diag_error(x->d, 608, place(x, i, 1), "control byte 0x%02X: is this a text file?", c);
             return false;
         }
         if (c == '\n') {

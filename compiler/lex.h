@@ -29,7 +29,7 @@ typedef struct Token {
     bool        is_int;            /* T_NUM */
     uint32_t    at, len;           /* bytes in the source */
     uint32_t    line, col;
-    const char *str;               /* T_WORD: interned; T_STR: unescaped */
+    const char *str;               /* interned; T_WORD: itself, T_STR: unescaped */
     double      num;
 } Token;
 

@@ -96,7 +96,7 @@ bool too_deep(Parser *p)
 {
     if (p->depth < MAX_NESTING)
         return false;
-    fail(p, 604, token_loc(p, cur(p)), "the text is nested more than %d levels deep here", MAX_NESTING);
+    fail(p, 601, token_loc(p, cur(p)), "the text is nested more than %d levels deep here", MAX_NESTING);
     p->fatal = true;
     return true;
 }

@@ -56,7 +56,7 @@ Name        expect_name(Parser *p, const char *what);
 const char *found(Parser *p, const Token *t);          /* "'('", "the end of the line" */
 Loc         token_loc(const Parser *p, const Token *t);
 Diag       *fail(Parser *p, int code, Loc loc, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-bool        too_deep(Parser *p);                       /* reports E0604 */
+bool        too_deep(Parser *p);                       /* reports E0601 */
 bool        starts_item(const Parser *p, uint32_t i);
 bool        starts_stmt(const Parser *p, uint32_t i);       /* first on its line, and nothing else could begin so */
 

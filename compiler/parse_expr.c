@@ -35,7 +35,7 @@ static Expr *finish(Parser *p, Expr *e, uint32_t start)
     e->loc = token_loc(p, a);
     e->loc.len = (uint16_t)(end - a->at > UINT16_MAX ? UINT16_MAX : end - a->at);
     if (e->height > MAX_NESTING && !p->panic) {
-        diag_hint(p->d, fail(p, 604, e->loc, "this expression is nested more than %d levels deep", MAX_NESTING), "Bind its parts to names");
+        diag_hint(p->d, fail(p, 601, e->loc, "this expression is nested more than %d levels deep", MAX_NESTING), "Bind its parts to names");
         p->fatal = true;
     }
     return p->panic ? &p->dummy : e;
