@@ -115,7 +115,7 @@ static void test_files(void)
     uint8_t *bytes;
     size_t   n;
     CHECK(file_read(path, 1 << 20, &bytes, &n, &st) && n == 128 + 4200 * 4, "the data start at byte 128 as NumPy's do: %zu", n);
-    CHECK(!memcmp(bytes, "\x93NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 700), } ", 76) && bytes[127] == '\n', "NumPy's own header");
+    CHECK(!memcmp(bytes, "\x93NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 700), } ", 75) && bytes[127] == '\n', "NumPy's own header");
     free(bytes);
     tensor_free(&t);
     CHECK(!npy_read("/nowhere/a.npy", &t, &st) && strstr(st.message, "/nowhere/a.npy"), "%s", st.message);
