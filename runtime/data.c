@@ -288,7 +288,7 @@ const Tensor *data_last(DataSet *s, Status *st)
     return s->now;
 }
 
-bool data_first(DataSet *s, int64_t k, Tensor *fields, Status *st)
+bool data_first_items(DataSet *s, int64_t k, Tensor *fields, Status *st)
 {
     if (k < 1 || k > s->items)
         return status_fail(st, "data '%s': '.first(%lld)' of %lld items", s->data->name, (long long)k, (long long)s->items);

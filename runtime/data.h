@@ -37,7 +37,7 @@ const Tensor *data_next(DataSet *s, Status *st);
 /* The batch that data_next gave last; after data_seek it is read again, so that a resumed run sees what the first one saw. */
 const Tensor *data_last(DataSet *s, Status *st);
 /* The first k items in the order of the files, without random augmentation (crops are central). fields: as many empty tensors as d has fields, filled; the caller's. */
-bool     data_first(DataSet *s, int64_t k, Tensor *fields, Status *st);
+bool     data_first_items(DataSet *s, int64_t k, Tensor *fields, Status *st);
 
 DataPos  data_position(const DataSet *s);  /* of the batch that data_next will give */
 bool     data_seek(DataSet *s, DataPos pos, Status *st);

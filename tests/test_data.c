@@ -126,7 +126,7 @@ static void test_geometry(void)
     write_picture("geo/p.png", 77, 60, 40);
     make(&m, "g", "images", ARGS(str(NULL, "geo"), num("size", 40), list("range", (DataArg[]){ num(NULL, 0), num(NULL, 255) }, 2)));
     DataSet *s = data_open(&m.data, tmp, NULL, 1, NULL, &st);
-    CHECK(s && data_first(s, 1, first, &st), "%s", st.message);
+    CHECK(s && data_first_items(s, 1, first, &st), "%s", st.message);
     /* the short side fits already: columns 10..49 of 60 */
     CHECK(at(first, 0, 0, 5, 5) == 77 && at(first, 0, 1, 0, 0) == 30 && at(first, 0, 2, 39, 0) == 117 && at(first, 0, 1, 0, 39) == 147, "the middle is cut");
     tensor_free(first);
@@ -134,7 +134,7 @@ static void test_geometry(void)
 
     make(&m, "g", "images", ARGS(str(NULL, "geo"), num("size", 16), list("augment", before, 1), list("range", (DataArg[]){ num(NULL, 0), num(NULL, 255) }, 2)));
     s = data_open(&m.data, tmp, NULL, 1, NULL, &st);
-    CHECK(s && data_first(s, 1, first, &st) && first->shape[2] == 16, "%s", st.message);
+    CHECK(s && data_first_items(s, 1, first, &st) && first->shape[2] == 16, "%s", st.message);
     /* columns 20..39 shrunk to 16: their mean stays */
     CHECK(fabsf((at(first, 0, 1, 3, 0) + at(first, 0, 1, 3, 15)) / 2 - 3 * 29.5f) < 1, "a crop of 20 before the resize to 16");
     tensor_free(first);
@@ -142,7 +142,7 @@ static void test_geometry(void)
 
     make(&m, "g", "images", ARGS(str(NULL, "geo"), num("size", 20), list("augment", after, 1), list("range", (DataArg[]){ num(NULL, 0), num(NULL, 255) }, 2)));
     s = data_open(&m.data, tmp, NULL, 1, NULL, &st);
-    CHECK(s && data_first(s, 1, first, &st) && first->shape[3] == 12, "%s", st.message);
+    CHECK(s && data_first_items(s, 1, first, &st) && first->shape[3] == 12, "%s", st.message);
     /* 60 x 40 becomes 30 x 20, of which columns 9..20 and rows 4..15 are cut */
     CHECK(fabsf(at(first, 0, 1, 0, 0) - 3 * 18.5f) < 1 && fabsf(at(first, 0, 2, 11, 0) - 3 * 30.5f) < 1, "a crop of 12 after the resize to 20: %g %g", (double)at(first, 0, 1, 0, 0),
           (double)at(first, 0, 2, 11, 0));
@@ -151,14 +151,14 @@ static void test_geometry(void)
 
     make(&m, "g", "images", ARGS(str(NULL, "geo/p.png"), list("size", hw, 2), str("fit", "stretch"), list("range", (DataArg[]){ num(NULL, 0), num(NULL, 255) }, 2)));
     s = data_open(&m.data, tmp, NULL, 1, NULL, &st);
-    CHECK(s && data_first(s, 1, first, &st) && first->shape[2] == 10 && first->shape[3] == 30, "a file is a set of one: %s", st.message);
+    CHECK(s && data_first_items(s, 1, first, &st) && first->shape[2] == 10 && first->shape[3] == 30, "a file is a set of one: %s", st.message);
     CHECK(fabsf(at(first, 0, 2, 9, 0) - 3 * 37.5f) < 2.1f && fabsf(at(first, 0, 1, 0, 29) - 3 * 58.5f) < 2.1f, "stretched to the edges");
     tensor_free(first);
     data_close(s), unmake(&m);
 
     make(&m, "g", "images", ARGS(str(NULL, "geo"), list("augment", before, 1), list("range", (DataArg[]){ num(NULL, 0), num(NULL, 255) }, 2)));
     s = data_open(&m.data, tmp, NULL, 1, NULL, &st);
-    CHECK(s && data_first(s, 1, first, &st) && first->shape[2] == 20 && at(first, 0, 1, 0, 0) == 60 && at(first, 0, 2, 0, 0) == 30, "a crop without a size: %s", st.message);
+    CHECK(s && data_first_items(s, 1, first, &st) && first->shape[2] == 20 && at(first, 0, 1, 0, 0) == 60 && at(first, 0, 2, 0, 0) == 30, "a crop without a size: %s", st.message);
     tensor_free(first);
     data_close(s), unmake(&m);
 }
@@ -239,7 +239,7 @@ static void test_order(void)
             const Tensor *last = j ? data_last(s, &st) : NULL, *t;
             CHECK(!j || (last && hash_of(last) == hashes[j - 1]), "way %d: .last before batch %d is the same after a resume", way, j);
             Tensor first[1];
-            CHECK(data_first(s, 3, first, &st), "%s", st.message);
+            CHECK(data_first_items(s, 3, first, &st), "%s", st.message);
             t = data_next(s, &st);
             CHECK(t && hash_of(t) == hashes[j], "way %d: batch %d is the same after a resume", way, j);
             CHECK(at(first, 0, 0, 0, 0) == 0 && at(first, 1, 0, 0, 0) == 30 && at(first, 2, 0, 0, 0) == 60 && at(first, 0, 2, 0, 0) == 6, ".first: file order, central crops");
@@ -267,7 +267,7 @@ static void test_labels(void)
     make(&m, "c", "labelled", ARGS(str(NULL, "cls"), num("size", 8)));
     DataSet *s = data_open(&m.data, tmp, NULL, 0, NULL, &st);
     CHECK(s && data_classes(s) == 3 && !strcmp(data_class_name(s, 1), "ant/x") && !strcmp(data_class_name(s, 2), "zebra"), "%s", st.message);
-    CHECK(s && data_first(s, 4, first, &st), "%s", st.message);
+    CHECK(s && data_first_items(s, 4, first, &st), "%s", st.message);
     static const int ids[] = { 3, 2, 4, 1 }, labels[] = { 0, 1, 0, 2 };
     for (int i = 0; i < 4; i++)
         CHECK(lrintf(at(first, i, 0, 0, 0) * 255) == ids[i] && ((int32_t *)first[1].data)[i] == labels[i], "item %d", i);
@@ -359,7 +359,7 @@ static void test_npy_and_scenes(void)
     st = (Status){ 0 };
     make(&m, "sc", "scenes", ARGS(num("size", 16), num("count", 5), num("seed", 3), num("start", 2), num("batch", 2)));
     s = data_open(&m.data, NULL, NULL, 0, NULL, &st);
-    CHECK(s && data_items(s) == 5 && data_first(s, 2, first, &st), "%s", st.message);
+    CHECK(s && data_items(s) == 5 && data_first_items(s, 2, first, &st), "%s", st.message);
     float photo[3 * 16 * 16], comic[3 * 16 * 16], worst = 0;
     scene_render(3, 3, 16, photo, comic);
     for (int i = 0; i < 768; i++)
@@ -393,7 +393,7 @@ static void test_shared(void)
     make(&m, "digits", "mnist", ARGS(str(NULL, SHARED_DIR "/data/mnist"), num("batch", 64)));
     DataSet *s = data_open(&m.data, NULL, NULL, 0, NULL, &st);
     CHECK(s && data_items(s) == 10000 && data_classes(s) == 10, "%s", st.message);
-    CHECK(s && data_first(s, 5, first, &st), "%s", st.message);
+    CHECK(s && data_first_items(s, 5, first, &st), "%s", st.message);
     static const int labels[] = { 7, 2, 1, 0, 4 };
     for (int i = 0; i < 5; i++)
         CHECK(((int32_t *)first[1].data)[i] == labels[i], "digit %d", i);
