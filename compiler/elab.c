@@ -526,6 +526,23 @@ static void elaborate_items(Elab *e)
     frame_pop(e);
 }
 
+/* After errors the model may hold some of the graphs that were made and not others: all are freed, and it holds none. */
+static void drop_graphs(Elab *e)
+{
+    Model *m = e->m;
+    for (uint32_t i = 0; i < m->steps.n; i++)
+        m->steps.at[i].graph = NULL;
+    for (uint32_t i = 0; i < m->exports.n; i++)
+        m->exports.at[i].graph = NULL;
+    for (uint32_t i = 0; i < m->tests.n; i++)
+        for (uint32_t k = 0; k < m->tests.at[i].checks.n; k++)
+            m->tests.at[i].checks.at[k].graph = NULL;
+    m->trains.n = 0;
+    m->init = m->lets = NULL;
+    for (uint32_t i = 0; i < e->graphs.n; i++)
+        graph_free(e->graphs.at[i]);
+}
+
 Model *elaborate(const char *path, Sources *sources, Diags *d, const ElabOptions *opt)
 {
     static const ElabOptions none;
@@ -569,7 +586,11 @@ Model *elaborate(const char *path, Sources *sources, Diags *d, const ElabOptions
     vec_free(&e.nets);
     vec_free(&e.optims);
     arena_free(&e.ast);
-    if (!main || d->errors) {
+    bool failed = !main || d->errors;
+    if (failed)
+        drop_graphs(&e);
+    vec_free(&e.graphs);
+    if (failed) {
         model_free(m);
         return NULL;
     }

@@ -143,6 +143,7 @@ struct Elab {
     const Type *init_type;         /* while an initial value is evaluated: the variable's type */
     bool        probe_failed;      /* a probed net's weights depend on its input's type: its first use decides */
     GraphState *init_state, *let_state;
+    Vec(Graph *) graphs;           /* all that were begun and not dropped: a failed elaboration frees them */
     int32_t     probing_net;       /* rows of this net's table are being recorded, -1 none */
 };
 
@@ -243,6 +244,7 @@ void    optimizer_assign(Elab *e, const Stmt *s, Value v);
 /* ---- graphs ---- */
 void  graph_begin(Elab *e, GraphState *gs, GraphRole role, const char *name);
 Graph *graph_end(Elab *e);                                   /* writes, ema; the finished graph */
+void  graph_drop(Elab *e, Graph *g);                         /* frees a finished graph that the model does not keep */
 void  run_minimize(Elab *e, const Stmt *s);
 void  finish_ema(Elab *e);
 Value gradient(Elab *e, Value y, Value x, Loc loc);

@@ -390,7 +390,7 @@ static void probe_net(Elab *e, int32_t net)
     if (e->probe_failed)
         e->m->nets.at[net].rows.n = 0;
     e->frame = keep;
-    graph_free(graph_end(e));
+    graph_drop(e, graph_end(e));
     vec_free(&v.vars);
     vec_free(&v.rests);
 }

@@ -14,6 +14,7 @@
 void graph_begin(Elab *e, GraphState *gs, GraphRole role, const char *name)
 {
     gs->g = graph_new(name, e->m->dims);
+    vec_push(&e->graphs, gs->g);
     gs->role = role;
     gs->name = name;
     gs->outer = e->gs;
@@ -51,6 +52,17 @@ Graph *graph_end(Elab *e)
     vec_free(&gs->applied);
     vec_free(&gs->minimized);
     return gs->g;
+}
+
+void graph_drop(Elab *e, Graph *g)
+{
+    uint32_t i = e->graphs.n;
+    while (i-- > 0)
+        if (e->graphs.at[i] == g) {
+            e->graphs.at[i] = e->graphs.at[--e->graphs.n];
+            break;
+        }
+    graph_free(g);
 }
 
 uint64_t random_stream(Elab *e)

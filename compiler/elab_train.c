@@ -262,7 +262,7 @@ static bool train_value(TrainState *ts, const Expr *x, TrainValue *out, Type *ty
         graph_begin(e, &probe, GRAPH_TRAIN_EXPR, "number");
         uint32_t before = e->d->errors;
         Value    v = eval(e, x);
-        graph_free(graph_end(e));
+        graph_drop(e, graph_end(e));
         e->gs = keep;
         if (v.kind == VAL_NUM && !v.unit) {
             out[0] = (TrainValue){ .kind = V_NUM, .num = v.num };
@@ -702,6 +702,6 @@ void elaborate_test(Elab *e, const Item *it)
     if (g->outputs.n)
         vec_push(&t.checks, ((Check){ .kind = CHECK_ASSERT, .loc = it->loc, .step = -1, .graph = g }));
     else
-        graph_free(g);
+        graph_drop(e, g);
     vec_push(&e->m->tests, t);
 }
