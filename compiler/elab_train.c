@@ -237,7 +237,11 @@ static bool train_value(TrainState *ts, const Expr *x, TrainValue *out, Type *ty
             return false;
         if (d.kind == VAL_DATA) {
             const Data *data = &e->m->datas.at[d.index];
-            *n = data->nfields;
+            *n = data->nfields ? data->nfields : 1;
+            if (!data->nfields) {                               /* elaborated without a table of sources: nothing is known of its items */
+                out[0] = (TrainValue){ .kind = x->str[0] == 'n' ? V_DATA_NEXT : V_DATA_LAST, .data = (uint32_t)d.index };
+                types[0] = (Type){ DT_NONE, 0, { 0 } };
+            }
             for (uint32_t i = 0; i < data->nfields; i++) {
                 out[i] = (TrainValue){ .kind = x->str[0] == 'n' && i == 0 ? V_DATA_NEXT : V_DATA_LAST, .data = (uint32_t)d.index, .field = i };
                 types[i] = field_type(e, d.index, i, data->batch);
@@ -354,7 +358,7 @@ static bool call_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *o
             if (ok && in->kind == IN_INT && vals[k].kind != V_NUM) {
                 elab_error(e, 510, a->value->loc, "step '%s' takes a whole number as '%s'", step->name, in->name);
                 ok = false;
-            } else if (ok && in->kind == IN_TENSOR) {
+            } else if (ok && in->kind == IN_TENSOR && types[k].dtype != DT_NONE) {
                 ok = fits(e, in, &types[k], binds, &nb, a->value->loc, step->name);
             }
             out->args[at] = vals[k];

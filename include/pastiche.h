@@ -1,0 +1,82 @@
+/* pastiche.h - the one public header: load a graph file, train its nets, compile and run its exports.
+ *
+ *   pastiche_model *m = pastiche_load("dcgan.graph", NULL, &text);     text: diagnostics, also when it fails
+ *   pastiche_read_weights(m, NULL, "dcgan.safetensors");
+ *   pastiche_program *p = pastiche_compile(m, "sample");
+ *   pastiche_run(p, inputs, n, outputs);
+ *
+ * Nothing here prints or exits. A call that fails returns false or NULL, changes nothing, and leaves a message with the path or place in pastiche_error(m).
+ * A model and its programs belong to one thread at a time; kernels use all cores (options.threads). Everything returned is owned by whom its comment says.
+ */
+#ifndef PASTICHE_H
+#define PASTICHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PASTICHE_MAX_RANK = 8 };
+typedef enum { PASTICHE_F32 = 1, PASTICHE_F64 = 2, PASTICHE_I32 = 3, PASTICHE_BOOL = 4 } pastiche_dtype;
+
+/* A dense array, row-major: pictures are (n, c, h, w). data belongs to whoever made the tensor. */
+typedef struct { pastiche_dtype dtype; int rank; int64_t shape[PASTICHE_MAX_RANK]; void *data; } pastiche_tensor;
+
+typedef struct pastiche_model pastiche_model;
+typedef struct pastiche_program pastiche_program;
+
+/* Zero-initialise and set what differs. */
+typedef struct {
+    const char *const *set;        /* "NAME=VALUE" of consts, ended by NULL; or NULL */
+    const char *const *data;       /* "NAME=PATH" of data items, ended by NULL; or NULL */
+    bool        reference;         /* the float64 interpreter in place of native kernels: the oracle, slow */
+    int         threads;           /* 0: all cores */
+    const char *cpu;               /* "avx512", "avx2", "baseline"; NULL: what the machine has */
+    uint64_t    seed;
+    bool        json;              /* diagnostics as JSON */
+    bool        strict;            /* an unreadable picture of a data set is an error, not skipped */
+} pastiche_options;
+
+/* Reads and checks a file. *diagnostics (may be NULL) receives errors and warnings as text, to be freed with free(); NULL when there are none.
+ * Returns NULL when there are errors. Parameters start at their initial values. */
+pastiche_model *pastiche_load(const char *path, const pastiche_options *options, char **diagnostics);
+void            pastiche_free(pastiche_model *m);             /* frees its programs too; NULL is fine */
+const char     *pastiche_error(const pastiche_model *m);      /* of the last call that failed; "" before; good until the next call */
+
+/* Weights as safetensors. net NULL: a training run's file or one saved by pastiche_write_weights, all nets. Missing, extra and misshapen tensors are listed by name. */
+bool pastiche_read_weights(pastiche_model *m, const char *net, const char *path);
+bool pastiche_write_weights(pastiche_model *m, const char *net, const char *path);
+bool pastiche_random_weights(pastiche_model *m, const char *net);      /* says that the initial values are meant; needed for a net that has `from` and no file */
+
+/* A parameter or state by its path, e.g. "G.head.weight": a new tensor whose data is the caller's to free(). set: shapes must agree. */
+bool pastiche_get(pastiche_model *m, const char *name, pastiche_tensor *out);
+bool pastiche_set(pastiche_model *m, const char *name, const pastiche_tensor *value);
+
+/* Compiles an export or a step; the model owns the program. Sizes written as names (N, H, W) are free at each run: another picture size compiles nothing. */
+pastiche_program *pastiche_compile(pastiche_model *m, const char *export_or_step);
+int               pastiche_inputs(const pastiche_program *p);
+int               pastiche_outputs(const pastiche_program *p);
+const char       *pastiche_input_name(const pastiche_program *p, int i);
+const char       *pastiche_output_name(const pastiche_program *p, int i);
+
+/* Runs: inputs in the order of the file (an integer input is a rank-0 tensor). outputs[i].data is new, the caller's to free(). A step updates the model's weights. */
+bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pastiche_tensor *outputs);
+
+/* Trains as the file's train block says (name NULL: the only one). */
+typedef struct {
+    int64_t     steps;             /* total passes; 0: as the file says */
+    const char *out;               /* folder for what the block writes and the final weights; NULL: "." */
+    const char *resume;            /* folder of checkpoints to continue from; NULL: start anew */
+    bool        quiet;
+    int         progress_fd;       /* where progress goes; 0: standard output */
+} pastiche_train_options;
+bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,325 @@
+/* session.c - opening a file, its variables and weights, and what has to be computed before anything runs. */
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "safetensors.h"
+
+bool split_setting(const char *text, char *name, size_t size, const char **rest)
+{
+    const char *eq = strchr(text, '=');
+    if (!eq || eq == text || (size_t)(eq - text) >= size)
+        return false;
+    memcpy(name, text, (size_t)(eq - text));
+    name[eq - text] = 0;
+    *rest = eq + 1;
+    return true;
+}
+
+/* "w=32" -> {w, 32}. Values are numbers; true and false are 1 and 0. */
+static bool read_settings(const SessionOptions *o, Arena *arena, Setting **out, uint32_t *n, Status *st)
+{
+    *n = 0;
+    for (uint32_t i = 0; o->set && o->set[i]; i++)
+        *n = i + 1;
+    *out = ARENA_ARR(arena, Setting, *n + 1);
+    for (uint32_t i = 0; i < *n; i++) {
+        char        name[128], *end;
+        const char *value;
+        if (!split_setting(o->set[i], name, sizeof name, &value) || !*value)
+            return status_fail(st, "--set %s: write NAME=NUMBER, for example --set w=32", o->set[i]);
+        double x = !strcmp(value, "true") ? 1 : !strcmp(value, "false") ? 0 : strtod(value, &end);
+        if (strcmp(value, "true") && strcmp(value, "false") && *end)
+            return status_fail(st, "--set %s: '%s' is not a number", o->set[i], value);
+        (*out)[i] = (Setting){ arena_printf(arena, "%s", name), x };
+    }
+    return true;
+}
+
+static uint64_t hash_sources(const Sources *s)
+{
+    uint64_t h = 1;
+    for (uint32_t i = 0; i < s->files.n; i++)
+        if (strncmp(s->files.at[i].path, "std/", 4))
+            h = hash_bytes(s->files.at[i].text, s->files.at[i].size, h);
+    return h;
+}
+
+static bool check_data_names(const Session *s, Status *st)
+{
+    for (uint32_t i = 0; s->options.data && s->options.data[i]; i++) {
+        char        name[128];
+        const char *path, *names[64];
+        size_t      n = 0;
+        if (!split_setting(s->options.data[i], name, sizeof name, &path) || !*path)
+            return status_fail(st, "--data %s: write NAME=PATH", s->options.data[i]);
+        for (; n < s->model->datas.n && n < COUNT(names); n++)
+            names[n] = s->model->datas.at[n].name;
+        bool found = false;
+        for (size_t k = 0; k < n; k++)
+            found |= !strcmp(names[k], name);
+        if (!found) {
+            const char *near = nearest_word(name, names, n);
+            return status_fail(st, "--data %s: %s has no data '%s'%s%s%s", s->options.data[i], s->path, name, near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
+        }
+    }
+    return true;
+}
+
+bool session_open(Session *s, const char *path, const SessionOptions *o, Status *st)
+{
+    *s = (Session){ .path = xstrdup(path), .folder = path_folder(path), .options = *o };
+    s->diags.sources = &s->sources;
+    Arena       arena = { 0 };
+    ElabOptions opt = { .describe_data = describe_data, .tests = o->tests };
+    Setting    *settings;
+    bool        ok = read_settings(o, &arena, &settings, &opt.nsettings, st);
+    if (ok) {
+        opt.settings = settings;
+        s->model = elaborate(path, &s->sources, &s->diags, &opt);
+        if (!s->model)
+            ok = status_fail(st, "%s: %u error%s", path, s->diags.errors, s->diags.errors == 1 ? "" : "s");
+    }
+    arena_free(&arena);
+    if (!ok)
+        return false;
+    s->hash = hash_sources(&s->sources);
+    s->ready = xmalloc(s->model->nets.n + 1);
+    s->datas = xmalloc((s->model->datas.n + 1) * sizeof *s->datas);
+    s->vars = xmalloc((s->model->vars.n + 1) * sizeof *s->vars);
+    return check_data_names(s, st) && session_init_vars(s, st);
+}
+
+void session_close(Session *s)
+{
+    for (uint32_t i = 0; s->vars && i < s->model->vars.n; i++)
+        tensor_free(&s->vars[i]);
+    for (uint32_t i = 0; s->datas && i < s->model->datas.n; i++)
+        data_close(s->datas[i]);
+    free(s->vars);
+    free(s->datas);
+    free(s->ready);
+    free(s->path);
+    free(s->folder);
+    model_free(s->model);
+    diags_free(&s->diags);
+    sources_free(&s->sources);
+    *s = (Session){ 0 };
+}
+
+/* ---- data ---- */
+
+DataSet *session_data(Session *s, uint32_t data, Status *st)
+{
+    const Data *d = &s->model->datas.at[data];
+    const char *override = NULL;
+    for (uint32_t i = 0; s->options.data && s->options.data[i]; i++) {
+        char        name[128];
+        const char *path;
+        if (split_setting(s->options.data[i], name, sizeof name, &path) && !strcmp(name, d->name))
+            override = path;
+    }
+    if (!s->datas[data]) {
+        const DataOptions o = { .strict = s->options.strict };
+        s->datas[data] = data_open(d, s->folder, override, s->options.seed, &o, st);
+    }
+    return s->datas[data];
+}
+
+bool session_values(Session *s, const TrainValue *args, uint32_t n, Tensor *out, Status *st)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const TrainValue *v = &args[i];
+        Tensor            fields[4] = { 0 };
+        DataSet          *set;
+        if (v->kind != V_DATA_FIRST)
+            return status_fail(st, "%s: only the first items of data can be used before training starts", s->path);
+        set = session_data(s, v->data, st);
+        if (!set || !data_first(set, (int64_t)v->num, fields, st))
+            return false;
+        out[i] = fields[v->field];
+        for (uint32_t k = 0; k < s->model->datas.at[v->data].nfields; k++)
+            if (k != v->field)
+                tensor_free(&fields[k]);
+    }
+    return true;
+}
+
+/* ---- initial values and lets ---- */
+
+static Dtype stored_dtype(const Session *s, const Var *v)
+{
+    return v->dtype == DT_F32 && s->options.exec.backend == BACKEND_REFERENCE ? DT_F64 : v->dtype;
+}
+
+/* Runs a graph through the reference interpreter (the same bits everywhere) and puts what it writes into the variables. */
+static bool evaluate_into_vars(Session *s, const Graph *g, const TrainValue *args, uint32_t nargs, Status *st)
+{
+    if (!g->writes.n)
+        return true;
+    Tensor  *inputs = xmalloc((nargs + 1) * sizeof *inputs), *results = xmalloc(g->writes.n * sizeof *results);
+    Ref     *want = xmalloc(g->writes.n * sizeof *want);
+    RunState rs = { .rng = { s->options.seed, 0 } };
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        want[i] = g->writes.at[i].value;
+    bool ok = session_values(s, args, nargs, inputs, st) && interpret(g, inputs, s->vars, &rs, want, g->writes.n, results, st);
+    for (uint32_t i = 0; i < g->writes.n; i++) {
+        uint32_t var = g->writes.at[i].var;
+        ok = ok && tensor_copy(&s->vars[var], &results[i], stored_dtype(s, &s->model->vars.at[var]), st);
+        tensor_free(&results[i]);
+    }
+    for (uint32_t i = 0; i < nargs; i++)
+        tensor_free(&inputs[i]);
+    free(inputs), free(results), free(want);
+    return ok;
+}
+
+bool session_init_vars(Session *s, Status *st)
+{
+    s->lets_done = false;
+    for (uint32_t i = 0; i < s->model->nets.n; i++)
+        s->ready[i] = s->model->nets.at[i].from == NULL;
+    return evaluate_into_vars(s, s->model->init, s->model->init_args, s->model->ninit_args, st);
+}
+
+/* The file that `net NAME = ... from "file"` names: beside the graph file, or where the program runs. */
+static bool read_from_file(Session *s, uint32_t net, Status *st)
+{
+    const Net *n = &s->model->nets.at[net];
+    char      *beside = path_join(s->folder, n->from);
+    const char *path = path_is_file(beside) ? beside : n->from;
+    bool       ok = true;
+    if (!path_is_file(path))
+        ok = status_fail(st, "net '%s' needs '%s', which is not there: put the file beside %s, or give --weights %s=FILE or --weights %s=random", n->name, n->from, s->path, n->name, n->name);
+    else
+        ok = session_read_weights(s, n->name, path, NULL, st);
+    free(beside);
+    return ok;
+}
+
+static bool graph_uses_net(const Session *s, const Graph *g, uint32_t net)
+{
+    for (uint32_t r = 1; g && r < g->nodes.n; r++)
+        if (g->nodes.at[r].op == OP_var) {
+            const Var *v = &s->model->vars.at[node_attrs(g, r)[0]];
+            if (v->net == (int32_t)net)
+                return true;
+        }
+    return !g;
+}
+
+static bool graph_uses_lets(const Session *s, const Graph *g)
+{
+    for (uint32_t r = 1; g && r < g->nodes.n; r++)
+        if (g->nodes.at[r].op == OP_var && s->model->vars.at[node_attrs(g, r)[0]].kind == VAR_LET)
+            return true;
+    return !g;
+}
+
+bool session_prepare(Session *s, const Graph *used, Status *st)
+{
+    bool lets = !s->lets_done && graph_uses_lets(s, used);
+    for (uint32_t i = 0; i < s->model->nets.n; i++) {
+        if (s->ready[i] || !(graph_uses_net(s, used, i) || (lets && graph_uses_net(s, s->model->lets, i))))
+            continue;
+        if (!read_from_file(s, i, st))
+            return false;
+    }
+    if (lets) {
+        if (!evaluate_into_vars(s, s->model->lets, s->model->let_args, s->model->nlet_args, st))
+            return false;
+        s->lets_done = true;
+    }
+    return true;
+}
+
+/* ---- weights ---- */
+
+int32_t session_find_net(const Session *s, const char *name, Status *st)
+{
+    const char *names[256];
+    size_t      n = 0;
+    for (; n < s->model->nets.n && n < COUNT(names); n++) {
+        names[n] = s->model->nets.at[n].name;
+        if (!strcmp(names[n], name))
+            return (int32_t)n;
+    }
+    const char *near = nearest_word(name, names, n);
+    status_fail(st, "%s has no net '%s'%s%s%s", s->path, name, near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return -1;
+}
+
+static bool is_weight(const Session *s, uint32_t var, int32_t net)
+{
+    const Var *v = &s->model->vars.at[var];
+    return v->net >= 0 && (net < 0 || v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
+}
+
+static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n)
+{
+    SafeItem *items = xmalloc((s->model->vars.n + 1) * sizeof *items);
+    *n = 0;
+    for (uint32_t i = 0; i < s->model->vars.n; i++)
+        if (is_weight(s, i, net))
+            items[(*n)++] = (SafeItem){ s->model->vars.at[i].name, &s->vars[i] };
+    return items;
+}
+
+/* A training run's file also holds optimiser states and steps' states: they are no part of a net's weights. */
+static bool is_run_file(const SafeFile *f)
+{
+    return safe_meta(f, "train") != NULL;
+}
+
+static bool read_run_file(Session *s, SafeFile *f, SafeItem *items, uint32_t n, Text *list, Status *st)
+{
+    (void)s;
+    return safe_load(f, items, n, NULL, false, list, st);
+}
+
+bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st)
+{
+    int32_t index = net ? session_find_net(s, net, st) : -1;
+    if (net && index < 0)
+        return false;
+    SafeFile *f = safe_open(path, st);
+    if (!f)
+        return false;
+    uint32_t  n;
+    SafeItem *items = weight_items(s, index, &n);
+    char      strip[256] = "";
+    if (net)
+        snprintf(strip, sizeof strip, "%s.", net);
+    bool ok;
+    if (is_run_file(f))
+        ok = read_run_file(s, f, items, n, list, st);
+    else if (!net && s->model->nets.n == 1) {
+        snprintf(strip, sizeof strip, "%s.", s->model->nets.at[0].name);
+        ok = safe_load(f, items, n, strip, true, list, st);
+    } else
+        ok = safe_load(f, items, n, net ? strip : NULL, true, list, st);
+    for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
+        if (index < 0 || (int32_t)i == index)
+            s->ready[i] = true;
+    if (ok)
+        s->lets_done = false;
+    free(items);
+    safe_close(f);
+    return ok;
+}
+
+bool session_write_weights(Session *s, const char *net, const char *path, Status *st)
+{
+    int32_t index = net ? session_find_net(s, net, st) : -1;
+    if (net && index < 0)
+        return false;
+    uint32_t       n;
+    SafeItem      *items = weight_items(s, index, &n);
+    const SafeMeta meta[] = { { "format", "pastiche" }, { "graph", path_base(s->path) } };
+    bool           ok = safe_write(path, items, n, meta, COUNT(meta), st);
+    free(items);
+    return ok;
+}

@@ -1,0 +1,51 @@
+/* session.h - a loaded file at work: the model, its variables, data sets and programs. The command line and the C API are thin layers over it. */
+#ifndef PASTICHE_SESSION_H
+#define PASTICHE_SESSION_H
+
+#include "data.h"
+#include "exec.h"
+
+typedef struct {
+    const char *const *set;        /* "NAME=VALUE", ended by NULL; may be NULL */
+    const char *const *data;       /* "NAME=PATH" */
+    ExecOptions exec;
+    uint64_t    seed;
+    bool        tests;             /* elaborate test blocks too */
+    bool        strict;
+} SessionOptions;
+
+typedef struct {
+    char       *path, *folder;     /* of the graph file */
+    SessionOptions options;
+    Sources     sources;
+    Diags       diags;
+    Model      *model;
+    Tensor     *vars;              /* the variable store, one a Var; f32, or f64 with the reference backend */
+    bool       *ready;             /* a net's weights: read, or meant to be random */
+    DataSet   **datas;             /* opened when first needed */
+    uint64_t    hash;              /* of the text of all files read, std excepted */
+    bool        lets_done;
+} Session;
+
+/* Reads, checks, sets variables to their initial values. On failure s->diags tells what is wrong with the text (then st is OK or says "N errors"). The caller closes s either way. */
+bool session_open(Session *s, const char *path, const SessionOptions *o, Status *st);
+void session_close(Session *s);
+
+/* Variables. */
+bool session_init_vars(Session *s, Status *st);                       /* anew from the seed */
+int32_t session_find_net(const Session *s, const char *name, Status *st);
+bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st);   /* net NULL: all; list: every tensor that does not fit, a line each */
+bool session_write_weights(Session *s, const char *net, const char *path, Status *st);
+
+/* What must be true before a graph runs: files named by `from` are read (once), lets computed (once). used: only what this graph reads is required; NULL: all. */
+bool session_prepare(Session *s, const Graph *used, Status *st);
+
+DataSet *session_data(Session *s, uint32_t data, Status *st);          /* opened on first use */
+
+/* Fills tensors for hidden inputs (data, ...) of lets and initial values. */
+bool session_values(Session *s, const TrainValue *args, uint32_t n, Tensor *out, Status *st);
+
+/* --set and --data strings: "NAME=REST"; rest points behind '='. false when there is none. */
+bool split_setting(const char *text, char *name, size_t size, const char **rest);
+
+#endif
