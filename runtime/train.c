@@ -1,0 +1,545 @@
+/* train.c - the interpreter of train blocks. */
+#include "train.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "image.h"
+#include "progress.h"
+#include "safetensors.h"
+
+/* ---- signals: the first asks to stop, a second one kills as usual ---- */
+
+static volatile sig_atomic_t stop_requested;
+
+void train_request_stop(void)
+{
+    stop_requested = 1;
+}
+
+static void on_signal(int sig)
+{
+    stop_requested = 1;
+    signal(sig, SIG_DFL);
+}
+
+/* ---- a run ---- */
+
+typedef struct { const Graph *graph; Program *program; } Compiled;
+
+typedef struct {
+    Session    *s;
+    const Train *train;
+    const TrainOptions *o;
+    Status     *st;
+    Vec(Compiled) programs;
+    Tensor     *slots;
+    uint64_t    pass, total, epoch_steps, graph_runs, runs_a_pass;
+    int64_t     batch;             /* of the data it runs over, for `every N images` */
+    Progress   *progress;
+    FILE       *log;
+    Vec(const char *) columns;     /* of the log: every report of the steps it calls */
+    double     *values; bool *fresh;
+    const char *out;
+    char       *checkpoints;       /* where checkpoints go */
+    int64_t     keep;
+    uint64_t    saved_at;          /* pass of the newest checkpoint */
+    char       *checkpoint_path;
+    int64_t     stage;
+} Run;
+
+static Program *program_of(Run *r, const Graph *g)
+{
+    for (uint32_t i = 0; i < r->programs.n; i++)
+        if (r->programs.at[i].graph == g)
+            return r->programs.at[i].program;
+    Program *p = program_new(r->s->model, (Graph *)g, &r->s->options.exec, r->st);
+    if (p)
+        vec_push(&r->programs, ((Compiled){ g, p }));
+    return p;
+}
+
+static uint64_t count_runs(const TrainStmt *b, uint32_t n)
+{
+    uint64_t runs = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        runs += (b[i].op == T_CALL || b[i].op == T_SAVE_IMAGES) + b[i].nargs;
+        runs += count_runs(b[i].body, b[i].nbody) * (b[i].op == T_REPEAT ? (uint64_t)b[i].count : 1);
+    }
+    return runs;
+}
+
+static RunState run_state(Run *r)
+{
+    RunState rs = { .rng = { r->s->options.seed, (uint32_t)(1 + r->pass * r->runs_a_pass + r->graph_runs++) }, .check_finite = true };
+    rs.runtime[RT_STEP] = (double)r->pass;
+    rs.runtime[RT_EPOCH] = r->epoch_steps ? (double)(r->pass / r->epoch_steps) : 0;
+    rs.runtime[RT_PROGRESS] = r->total ? (double)r->pass / (double)r->total : 0;
+    rs.runtime[RT_EPOCH_STEPS] = (double)(r->epoch_steps ? r->epoch_steps : 1);
+    return rs;
+}
+
+static bool evaluate(Run *r, const TrainValue *v, Tensor *out);
+
+static bool scalar_tensor(Run *r, double v, Dtype dtype, Tensor *out)
+{
+    if (!tensor_alloc(out, dtype, 0, NULL, r->st))
+        return false;
+    tensor_set(out, 0, v);
+    return true;
+}
+
+/* Inputs of a graph from train values. A batch belongs to its data set until the next is drawn, so it is copied. */
+static bool evaluate_all(Run *r, const TrainValue *args, uint32_t n, const Graph *g, Tensor *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        bool is_int = i < g->inputs.n && g->inputs.at[i].kind == IN_INT;
+        if (args[i].kind == V_NUM ? !scalar_tensor(r, args[i].num, is_int ? DT_I32 : DT_F32, &out[i]) : !evaluate(r, &args[i], &out[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool evaluate(Run *r, const TrainValue *v, Tensor *out)
+{
+    switch (v->kind) {
+    case V_NUM:
+        return scalar_tensor(r, v->num, DT_F32, out);
+    case V_RESULT:
+        return tensor_copy(out, &r->slots[v->slot], r->slots[v->slot].dtype == DT_F64 ? DT_F64 : r->slots[v->slot].dtype, r->st);
+    case V_DATA_NEXT:
+    case V_DATA_LAST: {
+        DataSet      *set = session_data(r->s, v->data, r->st);
+        const Tensor *batch = !set ? NULL : v->kind == V_DATA_NEXT ? data_next(set, r->st) : data_last(set, r->st);
+        return batch && tensor_copy(out, &batch[v->field], batch[v->field].dtype, r->st);
+    }
+    case V_DATA_FIRST:
+        return session_values(r->s, v, 1, out, r->st);
+    case V_GRAPH: {
+        Tensor  *inputs = xmalloc((v->nargs + 1) * sizeof *inputs);
+        Program *p = program_of(r, v->graph);
+        RunState rs = run_state(r);
+        bool     ok = p && session_prepare(r->s, v->graph, r->st) && evaluate_all(r, v->args, v->nargs, v->graph, inputs) &&
+                  program_run(p, inputs, r->s->vars, &rs, out, NULL, r->st);
+        for (uint32_t i = 0; i < v->nargs; i++)
+            tensor_free(&inputs[i]);
+        free(inputs);
+        return ok;
+    }
+    }
+    return false;
+}
+
+/* ---- reports ---- */
+
+static void note_report(Run *r, const char *name, double v)
+{
+    for (uint32_t i = 0; i < r->columns.n; i++)
+        if (r->columns.at[i] == name) {
+            r->values[i] = v;
+            r->fresh[i] = true;
+        }
+}
+
+static void collect_columns(Run *r, const TrainStmt *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        collect_columns(r, b[i].body, b[i].nbody);
+        if (b[i].op != T_CALL)
+            continue;
+        const Graph *g = r->s->model->steps.at[b[i].step].graph;
+        for (uint32_t k = 0; k < g->reports.n; k++) {
+            bool known = false;
+            for (uint32_t c = 0; c < r->columns.n; c++)
+                known |= r->columns.at[c] == g->reports.at[k].name;
+            if (!known)
+                vec_push(&r->columns, g->reports.at[k].name);
+        }
+    }
+}
+
+/* A line a pass in OUT/losses.csv: step, then the reports of this pass (empty when a step did not run). */
+static void log_pass(Run *r)
+{
+    if (!r->log)
+        return;
+    fprintf(r->log, "%llu", (unsigned long long)r->pass);
+    for (uint32_t i = 0; i < r->columns.n; i++) {
+        if (r->fresh[i])
+            fprintf(r->log, ",%.9g", r->values[i]);
+        else
+            fputs(",", r->log);
+    }
+    fputs("\n", r->log);
+}
+
+/* Opens the log; a resumed run keeps the lines up to where it goes on. */
+static bool open_log(Run *r)
+{
+    char *path = path_join(r->out, "losses.csv");
+    Text  kept = { 0 };
+    if (r->pass > 0 && path_is_file(path)) {
+        uint8_t *bytes;
+        size_t   n;
+        if (file_read(path, (size_t)1 << 30, &bytes, &n, r->st)) {
+            for (char *line = (char *)bytes, *end; *line; line = end) {
+                end = line + strcspn(line, "\n");
+                end += *end == '\n';
+                if (line == (char *)bytes || strtoull(line, NULL, 10) <= r->pass)
+                    text_addn(&kept, line, (size_t)(end - line));
+            }
+            free(bytes);
+        }
+    }
+    bool ok = dirs_make(r->out, r->st);
+    r->log = ok ? fopen(path, "w") : NULL;
+    if (ok && !r->log)
+        ok = status_fail(r->st, "%s: cannot be written: %s", path, strerror(errno));
+    if (ok && kept.n) {
+        fputs(kept.at, r->log);
+    } else if (ok) {
+        fputs("step", r->log);
+        for (uint32_t i = 0; i < r->columns.n; i++)
+            fprintf(r->log, ",%s", r->columns.at[i]);
+        fputs("\n", r->log);
+    }
+    text_free(&kept);
+    free(path);
+    return ok;
+}
+
+/* ---- checkpoints ---- */
+
+static SafeItem *all_vars(Run *r, uint32_t *n)
+{
+    const Model *m = r->s->model;
+    SafeItem    *items = xmalloc((m->vars.n + 1) * sizeof *items);
+    *n = 0;
+    for (uint32_t i = 0; i < m->vars.n; i++)
+        if (m->vars.at[i].kind != VAR_LET)
+            items[(*n)++] = (SafeItem){ m->vars.at[i].name, &r->s->vars[i] };
+    return items;
+}
+
+static bool save_checkpoint(Run *r)
+{
+    CheckpointInfo c = { .stage = r->stage, .seed = r->s->options.seed, .step = r->pass, .stage_step = r->pass, .best = NAN, .model = r->s->hash };
+    snprintf(c.train, sizeof c.train, "%s", r->train->name);
+    c.epoch = r->epoch_steps ? (double)r->pass / (double)r->epoch_steps : 0;
+    for (uint32_t i = 0; i < r->s->model->datas.n; i++)
+        if (r->s->datas[i] && !checkpoint_note_data(&c, r->s->model->datas.at[i].name, data_position(r->s->datas[i]), r->st))
+            return false;
+    uint32_t  n;
+    SafeItem *items = all_vars(r, &n);
+    char     *path = NULL;
+    bool      ok = checkpoint_save(r->checkpoints, r->keep, &c, items, n, &path, r->st);
+    free(items);
+    if (ok) {
+        free(r->checkpoint_path);
+        r->checkpoint_path = path;
+        r->saved_at = r->pass;
+    }
+    return ok;
+}
+
+/* Where --resume points: a folder of checkpoints, a file, or the folder of a run that has checkpoints in it. */
+static char *resume_place(Run *r)
+{
+    const char *where = r->o->resume;
+    const char *base = path_base(r->checkpoints);
+    char       *path = NULL, *inner = path_join(where, base), *named = path_join(where, "checkpoints");
+    Status      quiet = { 0 };
+    CheckpointInfo c;
+    if (path_is_file(where) || checkpoint_find(where, &path, &c, NULL, &quiet)) {
+        free(path), free(inner), free(named);
+        return xstrdup(where);
+    }
+    if (path_is_folder(inner)) {
+        free(named);
+        return inner;
+    }
+    free(inner);
+    if (path_is_folder(named))
+        return named;
+    free(named);
+    return xstrdup(where);
+}
+
+static bool load_checkpoint(Run *r)
+{
+    CheckpointInfo c;
+    uint32_t       n;
+    SafeItem      *items = all_vars(r, &n);
+    Text           refused = { 0 };
+    char          *where = resume_place(r), *path = NULL;
+    bool           ok = checkpoint_load(where, &c, items, n, &path, &refused, r->st);
+    free(items);
+    if (refused.n)
+        progress_note(r->progress, refused.at);
+    if (ok && strcmp(c.train, r->train->name))
+        ok = status_fail(r->st, "%s: was written by train block '%s', not '%s'", path, c.train, r->train->name);
+    if (ok && c.model != r->s->hash)
+        progress_note(r->progress, "note: the graph file has changed since the checkpoint was written\n");
+    if (ok) {
+        r->pass = r->saved_at = c.step;
+        r->s->options.seed = c.seed;
+        for (uint32_t i = 0; i < r->s->model->nets.n; i++)
+            r->s->ready[i] = true;
+        for (uint32_t i = 0; i < r->s->model->datas.n && ok; i++) {
+            const DataPos *pos = checkpoint_data(&c, r->s->model->datas.at[i].name);
+            DataSet       *set = pos ? session_data(r->s, i, r->st) : NULL;
+            ok = !pos || (set && data_seek(set, *pos, r->st));
+        }
+        char note[600];
+        snprintf(note, sizeof note, "resumed from %s at step %llu\n", path, (unsigned long long)c.step);
+        progress_note(r->progress, note);
+    }
+    free(path);
+    free(where);
+    text_free(&refused);
+    return ok;
+}
+
+/* ---- statements ---- */
+
+/* {step} and {epoch} in a path stand for the passes and epochs done. Relative paths stand in the run's folder. */
+static char *fill_path(Run *r, const char *path)
+{
+    Text t = { 0 };
+    for (const char *p = path; *p;) {
+        if (!strncmp(p, "{step}", 6)) {
+            text_addf(&t, "%06llu", (unsigned long long)(r->pass + 1));
+            p += 6;
+        } else if (!strncmp(p, "{epoch}", 7)) {
+            text_addf(&t, "%04llu", (unsigned long long)(r->epoch_steps ? (r->pass + 1) / r->epoch_steps : 0));
+            p += 7;
+        } else {
+            text_addn(&t, p++, 1);
+        }
+    }
+    char *full = path_join(r->out, t.at ? t.at : "");
+    text_free(&t);
+    return full;
+}
+
+/* Is `every count unit` due in this pass? */
+static bool is_due(const Run *r, const TrainStmt *t)
+{
+    uint64_t done = r->pass + 1, every = (uint64_t)t->count;
+    if (!strcmp(t->unit, "epochs"))
+        every *= r->epoch_steps ? r->epoch_steps : 1;
+    else if (!strcmp(t->unit, "images"))
+        return done * (uint64_t)r->batch / every != r->pass * (uint64_t)r->batch / every;
+    return done % every == 0;
+}
+
+static bool call_step(Run *r, const TrainStmt *t)
+{
+    const Step *step = &r->s->model->steps.at[t->step];
+    Graph      *g = step->graph;
+    Program    *p = program_of(r, g);
+    Tensor     *inputs = xmalloc((t->nargs + 1) * sizeof *inputs), *outputs = xmalloc((g->outputs.n + 1) * sizeof *outputs), *reports = xmalloc((g->reports.n + 1) * sizeof *reports);
+    RunState    rs = run_state(r);
+    bool        ok = p && session_prepare(r->s, g, r->st) && evaluate_all(r, t->args, t->nargs, g, inputs) && program_run(p, inputs, r->s->vars, &rs, outputs, reports, r->st);
+    for (uint32_t i = 0; ok && i < g->reports.n; i++)
+        note_report(r, g->reports.at[i].name, tensor_get(&reports[i], 0));
+    for (uint32_t i = 0; i < g->outputs.n; i++) {
+        if (ok && i < t->nslots) {
+            tensor_free(&r->slots[t->slots[i]]);
+            r->slots[t->slots[i]] = outputs[i];
+        } else {
+            tensor_free(&outputs[i]);
+        }
+    }
+    for (uint32_t i = 0; i < t->nargs; i++)
+        tensor_free(&inputs[i]);
+    for (uint32_t i = 0; i < g->reports.n; i++)
+        tensor_free(&reports[i]);
+    free(inputs), free(outputs), free(reports);
+    return ok;
+}
+
+static bool save_images(Run *r, const TrainStmt *t)
+{
+    Tensor images = { 0 };
+    char  *path = fill_path(r, t->path);
+    bool   ok = evaluate(r, &t->args[0], &images) && dirs_make_parent(path, r->st) && image_write_grid(path, &images, t->lo, t->hi, t->grid[0], t->grid[1], 2, r->st);
+    tensor_free(&images);
+    free(path);
+    return ok;
+}
+
+static bool run_block(Run *r, const TrainStmt *b, uint32_t n, bool *save)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const TrainStmt *t = &b[i];
+        bool             ok = true;
+        switch (t->op) {
+        case T_CALL:
+            ok = call_step(r, t);
+            break;
+        case T_REPEAT:
+            for (int64_t k = 0; k < t->count && ok; k++)
+                ok = run_block(r, t->body, t->nbody, save);
+            break;
+        case T_EVERY:
+            ok = !is_due(r, t) || run_block(r, t->body, t->nbody, save);
+            break;
+        case T_SAVE_IMAGES:
+            ok = save_images(r, t);
+            break;
+        case T_CHECKPOINT:
+        case T_KEEP_BEST:
+            *save = true;          /* when the pass is whole: it is then that a run can go on from */
+            break;
+        }
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static const TrainStmt *find_checkpoint(const TrainStmt *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const TrainStmt *in = b[i].op == T_CHECKPOINT ? &b[i] : find_checkpoint(b[i].body, b[i].nbody);
+        if (in)
+            return in;
+    }
+    return NULL;
+}
+
+static int32_t find_train(const Session *s, const char *name, Status *st)
+{
+    const char *names[64];
+    size_t      n = 0;
+    for (; n < s->model->trains.n && n < COUNT(names); n++) {
+        names[n] = s->model->trains.at[n].name;
+        if (name && !strcmp(names[n], name))
+            return (int32_t)n;
+    }
+    if (!n) {
+        status_fail(st, "%s has no train block", s->path);
+        return -1;
+    }
+    if (!name && n == 1)
+        return 0;
+    Text list = { 0 };
+    for (size_t i = 0; i < n; i++)
+        text_addf(&list, "%s%s", i ? ", " : "", names[i]);
+    if (name) {
+        const char *near = nearest_word(name, names, n);
+        status_fail(st, "%s has no train block '%s'; it has: %s%s%s%s", s->path, name, list.at, near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
+    } else {
+        status_fail(st, "%s has %zu train blocks, name one: %s", s->path, n, list.at);
+    }
+    text_free(&list);
+    return -1;
+}
+
+/* How long: passes in all, and passes an epoch of the data it runs over. */
+static bool measure(Run *r)
+{
+    const Train *t = r->train;
+    r->batch = 1;
+    if (t->over >= 0) {
+        DataSet *set = session_data(r->s, (uint32_t)t->over, r->st);
+        if (!set)
+            return false;
+        r->epoch_steps = (uint64_t)data_steps(set);
+        r->batch = r->s->model->datas.at[t->over].batch;
+        if (!r->epoch_steps)
+            return status_fail(r->st, "data '%s' has %lld items, fewer than one batch of %lld", r->s->model->datas.at[t->over].name, (long long)data_items(set), (long long)r->batch);
+    }
+    double passes = !strcmp(t->unit, "epochs") ? t->count * (double)r->epoch_steps : !strcmp(t->unit, "images") ? ceil(t->count / (double)r->batch) : t->count;
+    r->total = r->o->steps > 0 ? (uint64_t)r->o->steps : (uint64_t)ceil(passes);
+    return true;
+}
+
+static bool one_stage(Run *r, bool resume)
+{
+    bool ok = measure(r);
+    r->runs_a_pass = count_runs(r->train->body, r->train->nbody) + 1;
+    r->slots = xmalloc((r->train->nslots + 1) * sizeof *r->slots);
+    collect_columns(r, r->train->body, r->train->nbody);
+    r->values = xmalloc((r->columns.n + 1) * sizeof *r->values);
+    r->fresh = xmalloc(r->columns.n + 1);
+    if (ok && resume)
+        ok = load_checkpoint(r);
+    if (ok && r->pass > r->total)
+        ok = status_fail(r->st, "the checkpoint is at step %llu, past the %llu steps asked for", (unsigned long long)r->pass, (unsigned long long)r->total);
+    ok = ok && open_log(r);
+    if (ok)
+        progress_start(r->progress, r->pass, r->total);
+    while (ok && r->pass < r->total && !stop_requested) {
+        bool save = false;
+        r->graph_runs = 0;
+        memset(r->fresh, 0, r->columns.n);
+        ok = run_block(r, r->train->body, r->train->nbody, &save);
+        if (!ok)
+            break;
+        r->pass++;
+        log_pass(r);
+        progress_step(r->progress, r->pass, r->columns.at, r->values, r->columns.n);
+        if (save)
+            ok = save_checkpoint(r);
+    }
+    progress_end(r->progress);
+    if (ok && r->saved_at != r->pass)
+        ok = save_checkpoint(r);
+    return ok;
+}
+
+static void stage_free(Run *r)
+{
+    for (uint32_t i = 0; i < r->programs.n; i++)
+        program_free(r->programs.at[i].program);
+    for (uint32_t i = 0; r->slots && i < r->train->nslots; i++)
+        tensor_free(&r->slots[i]);
+    free(r->slots), free(r->values), free(r->fresh);
+    r->slots = NULL, r->values = NULL, r->fresh = NULL;
+    vec_free(&r->programs);
+    vec_free(&r->columns);
+    if (r->log)
+        fclose(r->log);
+    r->log = NULL;
+}
+
+bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult *result, Status *st)
+{
+    int32_t index = find_train(s, name, st);
+    *result = (TrainResult){ 0 };
+    if (index < 0)
+        return false;
+    Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st, .out = o->out ? o->out : "." };
+    const TrainStmt *c = find_checkpoint(r.train->body, r.train->nbody);
+    r.keep = c ? c->keep : 2;
+    r.checkpoints = path_join(r.out, c ? c->path : "checkpoints");
+    r.progress = progress_new(o->progress_fd, r.train->name);
+    r.saved_at = UINT64_MAX;
+    struct sigaction act = { .sa_handler = on_signal }, old_int, old_term;
+    stop_requested = 0;
+    sigaction(SIGINT, &act, &old_int);
+    sigaction(SIGTERM, &act, &old_term);
+    bool ok = one_stage(&r, o->resume != NULL);
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+    if (ok) {
+        char *file = path_join(r.out, "weights.safetensors");
+        ok = session_write_weights(s, NULL, file, st);
+        result->weights = file;
+    }
+    *result = (TrainResult){ r.pass, r.total, stop_requested != 0, result->weights, r.checkpoint_path };
+    progress_free(r.progress);
+    stage_free(&r);
+    free(r.checkpoints);
+    return ok;
+}
