@@ -13,6 +13,7 @@ typedef enum { BACKEND_NATIVE, BACKEND_REFERENCE } Backend;
 typedef struct {
     double runtime[RT_T + 1];      /* step, epoch, progress, epoch_steps, t */
     Rng    rng;
+    bool   check_finite;           /* a report or write that is not finite fails the run, naming the node where that began */
 } RunState;
 
 typedef struct Program Program;    /* a Graph made ready to run by a backend */

@@ -255,7 +255,7 @@ int32_t session_find_net(const Session *s, const char *name, Status *st)
 static bool is_weight(const Session *s, uint32_t var, int32_t net)
 {
     const Var *v = &s->model->vars.at[var];
-    return v->net >= 0 && (net < 0 || v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
+    return v->net >= 0 && (net < 0 ? !s->model->nets.at[v->net].frozen : v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
 }
 
 static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n)
@@ -268,16 +268,22 @@ static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n)
     return items;
 }
 
-/* A training run's file also holds optimiser states and steps' states: they are no part of a net's weights. */
-static bool is_run_file(const SafeFile *f)
+/* A checkpoint also holds optimiser states and steps' states, which are no part of the nets: what it has beyond them is passed over. */
+static bool is_checkpoint(const SafeFile *f)
 {
     return safe_meta(f, "train") != NULL;
 }
 
-static bool read_run_file(Session *s, SafeFile *f, SafeItem *items, uint32_t n, Text *list, Status *st)
+/* Does the file name tensors of other nets too ("G.head.weight", "D.stem.weight")? Then it is a whole run's, and one net's part is taken. */
+static bool names_nets(const Session *s, const SafeFile *f)
 {
-    (void)s;
-    return safe_load(f, items, n, NULL, false, list, st);
+    uint32_t with = 0;
+    for (uint32_t i = 0; i < f->n; i++)
+        for (uint32_t k = 0; k < s->model->nets.n; k++) {
+            size_t len = strlen(s->model->nets.at[k].name);
+            with += !strncmp(f->tensors[i].name, s->model->nets.at[k].name, len) && f->tensors[i].name[len] == '.';
+        }
+    return f->n > 0 && with == f->n;
 }
 
 bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st)
@@ -293,16 +299,12 @@ bool session_read_weights(Session *s, const char *net, const char *path, Text *l
     char      strip[256] = "";
     if (net)
         snprintf(strip, sizeof strip, "%s.", net);
-    bool ok;
-    if (is_run_file(f))
-        ok = read_run_file(s, f, items, n, list, st);
-    else if (!net && s->model->nets.n == 1) {
+    if (!net && s->model->nets.n == 1)
         snprintf(strip, sizeof strip, "%s.", s->model->nets.at[0].name);
-        ok = safe_load(f, items, n, strip, true, list, st);
-    } else
-        ok = safe_load(f, items, n, net ? strip : NULL, true, list, st);
+    bool part = is_checkpoint(f) || (net && names_nets(s, f));
+    bool ok = safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
     for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
-        if (index < 0 || (int32_t)i == index)
+        if (index < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == index)
             s->ready[i] = true;
     if (ok)
         s->lets_done = false;

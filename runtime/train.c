@@ -3,31 +3,14 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "files.h"
 #include "image.h"
 #include "progress.h"
 #include "safetensors.h"
-
-/* ---- signals: the first asks to stop, a second one kills as usual ---- */
-
-static volatile sig_atomic_t stop_requested;
-
-void train_request_stop(void)
-{
-    stop_requested = 1;
-}
-
-static void on_signal(int sig)
-{
-    stop_requested = 1;
-    signal(sig, SIG_DFL);
-}
+#include "signals.h"
 
 /* ---- a run ---- */
 
@@ -52,6 +35,7 @@ typedef struct {
     uint64_t    saved_at;          /* pass of the newest checkpoint */
     char       *checkpoint_path;
     int64_t     stage;
+    char        label[128];        /* for the progress bar: "main", "grow lod=3" */
 } Run;
 
 static Program *program_of(Run *r, const Graph *g)
@@ -216,13 +200,23 @@ static bool open_log(Run *r)
 
 /* ---- checkpoints ---- */
 
+static void say(Run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(Run *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (r->o->progress)
+        vfprintf(r->o->progress, fmt, ap);
+    va_end(ap);
+}
+
 static SafeItem *all_vars(Run *r, uint32_t *n)
 {
     const Model *m = r->s->model;
     SafeItem    *items = xmalloc((m->vars.n + 1) * sizeof *items);
     *n = 0;
     for (uint32_t i = 0; i < m->vars.n; i++)
-        if (m->vars.at[i].kind != VAR_LET)
+        if (m->vars.at[i].kind != VAR_LET && !(m->vars.at[i].net >= 0 && m->nets.at[m->vars.at[i].net].frozen))
             items[(*n)++] = (SafeItem){ m->vars.at[i].name, &r->s->vars[i] };
     return items;
 }
@@ -281,24 +275,22 @@ static bool load_checkpoint(Run *r)
     bool           ok = checkpoint_load(where, &c, items, n, &path, &refused, r->st);
     free(items);
     if (refused.n)
-        progress_note(r->progress, refused.at);
+        say(r, "%s", refused.at);
     if (ok && strcmp(c.train, r->train->name))
         ok = status_fail(r->st, "%s: was written by train block '%s', not '%s'", path, c.train, r->train->name);
     if (ok && c.model != r->s->hash)
-        progress_note(r->progress, "note: the graph file has changed since the checkpoint was written\n");
+        say(r, "note: the graph file has changed since the checkpoint was written\n");
     if (ok) {
         r->pass = r->saved_at = c.step;
         r->s->options.seed = c.seed;
         for (uint32_t i = 0; i < r->s->model->nets.n; i++)
-            r->s->ready[i] = true;
+            r->s->ready[i] = r->s->ready[i] || !r->s->model->nets.at[i].frozen;
         for (uint32_t i = 0; i < r->s->model->datas.n && ok; i++) {
             const DataPos *pos = checkpoint_data(&c, r->s->model->datas.at[i].name);
             DataSet       *set = pos ? session_data(r->s, i, r->st) : NULL;
             ok = !pos || (set && data_seek(set, *pos, r->st));
         }
-        char note[600];
-        snprintf(note, sizeof note, "resumed from %s at step %llu\n", path, (unsigned long long)c.step);
-        progress_note(r->progress, note);
+        say(r, "resumed from %s at step %llu\n", path, (unsigned long long)c.step);
     }
     free(path);
     free(where);
@@ -477,9 +469,9 @@ static bool one_stage(Run *r, bool resume)
     if (ok && r->pass > r->total)
         ok = status_fail(r->st, "the checkpoint is at step %llu, past the %llu steps asked for", (unsigned long long)r->pass, (unsigned long long)r->total);
     ok = ok && open_log(r);
-    if (ok)
-        progress_start(r->progress, r->pass, r->total);
-    while (ok && r->pass < r->total && !stop_requested) {
+    if (ok && r->o->progress)
+        r->progress = progress_start(r->o->progress, r->label, r->pass, r->total, -1);
+    while (ok && r->pass < r->total && !signals_caught()) {
         bool save = false;
         r->graph_runs = 0;
         memset(r->fresh, 0, r->columns.n);
@@ -488,11 +480,13 @@ static bool one_stage(Run *r, bool resume)
             break;
         r->pass++;
         log_pass(r);
-        progress_step(r->progress, r->pass, r->columns.at, r->values, r->columns.n);
+        if (r->progress)
+            progress_step(r->progress, r->pass, r->columns.at, r->values, r->columns.n);
         if (save)
             ok = save_checkpoint(r);
     }
-    progress_end(r->progress);
+    progress_finish(r->progress);
+    r->progress = NULL;
     if (ok && r->saved_at != r->pass)
         ok = save_checkpoint(r);
     return ok;
@@ -513,6 +507,61 @@ static void stage_free(Run *r)
     r->log = NULL;
 }
 
+/* The next stage: the file elaborated anew with the stage's const. What both have under one name and shape carries over; optimisers start afresh. */
+static bool enter_stage(Session *s, const Train *t, int64_t stage, Status *st)
+{
+    Session        next;
+    SessionOptions o = s->options;
+    uint32_t       n = 0;
+    const char   **set;
+    char           text[160];
+    while (o.set && o.set[n])
+        n++;
+    set = xmalloc((n + 2) * sizeof *set);
+    for (uint32_t i = 0; i < n; i++)
+        set[i] = o.set[i];
+    snprintf(text, sizeof text, "%s=%lld", t->stage, (long long)stage);
+    set[n] = text;
+    o.set = set;
+    bool ok = session_open(&next, s->path, &o, st);
+    if (!ok && next.diags.list.n)
+        *st = (Status){ 0 }, status_fail(st, "%s: stage %s: %s", s->path, text, next.diags.list.at[0].message);
+    next.options.set = s->options.set;
+    free(set);
+    for (uint32_t i = 0; ok && i < next.model->vars.n; i++) {
+        const Var *v = &next.model->vars.at[i];
+        for (uint32_t k = 0; v->kind != VAR_OPT && v->kind != VAR_LET && k < s->model->vars.n; k++) {
+            Tensor *from = &s->vars[k], *to = &next.vars[i];
+            if (s->model->vars.at[k].name == v->name && from->rank == to->rank && from->dtype == to->dtype && !memcmp(from->shape, to->shape, sizeof(int64_t) * (size_t)to->rank))
+                ok = tensor_copy(to, from, to->dtype, st);
+        }
+    }
+    for (uint32_t i = 0; ok && i < next.model->nets.n && i < s->model->nets.n; i++)
+        next.ready[i] = s->ready[i] && next.model->nets.at[i].from;
+    if (!ok) {
+        session_close(&next);
+        return false;
+    }
+    for (uint32_t i = 0; i < next.model->nets.n; i++)
+        next.ready[i] = next.ready[i] || !next.model->nets.at[i].from;
+    session_close(s);
+    *s = next;
+    return true;
+}
+
+/* The stage a checkpoint stands in. */
+static bool resume_stage(Run *r, int64_t *stage)
+{
+    CheckpointInfo c;
+    char          *where = resume_place(r), *path = NULL;
+    bool           ok = checkpoint_find(where, &path, &c, NULL, r->st);
+    if (ok)
+        *stage = c.stage;
+    free(path);
+    free(where);
+    return ok;
+}
+
 bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult *result, Status *st)
 {
     int32_t index = find_train(s, name, st);
@@ -521,25 +570,37 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
         return false;
     Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st, .out = o->out ? o->out : "." };
     const TrainStmt *c = find_checkpoint(r.train->body, r.train->nbody);
+    int64_t          stage = r.train->stage_lo, last = r.train->stage ? r.train->stage_hi : stage;
+    bool             ok = true, resume = o->resume != NULL;
     r.keep = c ? c->keep : 2;
     r.checkpoints = path_join(r.out, c ? c->path : "checkpoints");
-    r.progress = progress_new(o->progress_fd, r.train->name);
-    r.saved_at = UINT64_MAX;
-    struct sigaction act = { .sa_handler = on_signal }, old_int, old_term;
-    stop_requested = 0;
-    sigaction(SIGINT, &act, &old_int);
-    sigaction(SIGTERM, &act, &old_term);
-    bool ok = one_stage(&r, o->resume != NULL);
-    sigaction(SIGINT, &old_int, NULL);
-    sigaction(SIGTERM, &old_term, NULL);
-    if (ok) {
-        char *file = path_join(r.out, "weights.safetensors");
-        ok = session_write_weights(s, NULL, file, st);
-        result->weights = file;
+    if (resume && r.train->stage)
+        ok = resume_stage(&r, &stage);
+    signals_catch();
+    for (; ok && stage <= last && !signals_caught(); stage++) {
+        if (r.train->stage) {
+            ok = enter_stage(s, r.train, stage, st);
+            if (!ok)
+                break;
+            r.train = &s->model->trains.at[index];
+            snprintf(r.label, sizeof r.label, "%s %s=%lld", r.train->name, r.train->stage, (long long)stage);
+        } else {
+            snprintf(r.label, sizeof r.label, "%s", r.train->name);
+        }
+        r.stage = stage;
+        r.pass = 0;
+        r.saved_at = UINT64_MAX;
+        ok = one_stage(&r, resume);
+        resume = false;
+        stage_free(&r);
     }
-    *result = (TrainResult){ r.pass, r.total, stop_requested != 0, result->weights, r.checkpoint_path };
-    progress_free(r.progress);
-    stage_free(&r);
+    bool stopped = signals_caught() != 0;
+    signals_release();
+    *result = (TrainResult){ r.pass, r.total, stopped, NULL, r.checkpoint_path };
+    if (ok) {
+        result->weights = path_join(r.out, "weights.safetensors");
+        ok = session_write_weights(s, NULL, result->weights, st);
+    }
     free(r.checkpoints);
     return ok;
 }

@@ -13,7 +13,7 @@ typedef struct {
     int64_t     steps;             /* total passes, 0: as the block says */
     const char *out;               /* folder that relative paths of the block stand in, and for the weights at the end; NULL: "." */
     const char *resume;            /* folder or file of checkpoints; NULL: start anew */
-    int         progress_fd;       /* -1: say nothing */
+    FILE       *progress;          /* where the bar and notes go; NULL: nowhere */
 } TrainOptions;
 
 typedef struct {
@@ -24,8 +24,5 @@ typedef struct {
 
 /* name NULL: the file's only train block. s may be changed to another elaboration of the same file (stages). */
 bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult *r, Status *st);
-
-/* Asks the run under way to stop after its pass (what the signal handlers do). */
-void train_request_stop(void);
 
 #endif
