@@ -21,6 +21,7 @@
 typedef struct {
     Graph *g;
     bool  *wanted;                 /* [y + 1] the node lies on a path from some wrt to y */
+    bool  *is_wrt;                 /* [y + 1] its own adjoint is asked for */
     Ref   *adj;                    /* [y + 1] the adjoint so far, 0: none yet */
 } Back;
 
@@ -312,12 +313,17 @@ static bool wants(const Back *b, Ref y, int i)
     return passes(b->g, y, i) && b->wanted[node_arg(b->g, y, i)];
 }
 
+/* The share of a broadcast goes on to what was broadcast at once, summed: two uses of one bias (a discriminator applied to real and to made pictures) add
+ * two small sums and need not keep the first big share until the second is there. */
 static void give(Back *b, Ref y, int i, Ref share)
 {
     Ref to = node_arg(b->g, y, i);
     assert(node(b->g, share)->rank == node(b->g, to)->rank);
     assert(!memcmp(node_shape(b->g, share), node_shape(b->g, to), sizeof(Dim) * node(b->g, to)->rank));
-    b->adj[to] = b->adj[to] ? add(b, b->adj[to], share) : share;
+    if (node(b->g, to)->op == OP_broadcast && !b->is_wrt[to])
+        grad_broadcast(b, to, share);
+    else
+        b->adj[to] = b->adj[to] ? add(b, b->adj[to], share) : share;
 }
 
 /* wanted[r]: some wrt reaches r and r reaches y, through inputs that pass gradients. Refs grow along the edges, so a sweep each way does it. */
@@ -351,11 +357,14 @@ static bool goes_on(const Back *b, Ref r)
 
 bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit)
 {
-    Back     b = { g, xmalloc(y + 1), xmalloc((y + 1) * sizeof(Ref)) };
+    Back     b = { g, xmalloc(y + 1), xmalloc(y + 1), xmalloc((y + 1) * sizeof(Ref)) };
     Loc      loc = g->loc;
     uint32_t chain = g->chain;
     bool     ok = true;
     mark_paths(g, y, n, wrt, b.wanted);
+    for (int i = 0; i < n; i++)
+        if (wrt[i] <= y)
+            b.is_wrt[wrt[i]] = true;
     if (b.wanted[y]) {
         Type t = node_type(g, y);
         b.adj[y] = b_fill(g, t.dtype, 1, t.rank, t.shape);
@@ -377,6 +386,7 @@ bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit)
     g->loc = loc;
     g->chain = chain;
     free(b.wanted);
+    free(b.is_wrt);
     free(b.adj);
     return ok;
 }

@@ -51,6 +51,8 @@ Ref s_size(Simp *s, Dim d, Dtype t);                    /* rank 0 */
  * piece or covers whole ones. */
 bool concat_pieces(const Simp *s, Ref concat, Dim start, Dim size, int *first, int *last, Dim *offset);
 void read_axes(const Simp *s, Ref r, bool *axes);       /* of a sum or amax: axes[MAX_RANK] */
+bool is_spread_scalar(const Simp *s, Ref a);            /* a constant, or broadcast from rank 0 */
+Ref  respread(Simp *s, Ref a, int rank, const Dim *to); /* such a one, over another shape */
 
 #define RULE(op, function, text) Ref rule_##function(Simp *s, Ref r);
 #include "simplify_rules.def"

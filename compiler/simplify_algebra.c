@@ -102,15 +102,26 @@ Ref rule_commute(Simp *s, Ref r)
     return ca > cb || (ca == cb && a > b) ? s_binary(s, op, b, a) : 0;
 }
 
+/* x where r is -x or a broadcast of -x (then x is broadcast), else 0 */
+static Ref negated(Simp *s, Ref r)
+{
+    if (op_of(s, r) == OP_neg)
+        return arg_of(s, r, 0);
+    if (op_of(s, r) != OP_broadcast || op_of(s, arg_of(s, r, 0)) != OP_neg)
+        return 0;
+    Type t = type_of(s, r);
+    return s_broadcast(s, arg_of(s, arg_of(s, r, 0), 0), t.rank, t.shape);
+}
+
 Ref rule_add(Simp *s, Ref r)
 {
-    Ref a = arg_of(s, r, 0), b = arg_of(s, r, 1);
+    Ref a = arg_of(s, r, 0), b = arg_of(s, r, 1), x;
     if (is_value(s, b, 0))
         return a;
-    if (op_of(s, b) == OP_neg)
-        return s_binary(s, OP_sub, a, arg_of(s, b, 0));
-    if (op_of(s, a) == OP_neg)
-        return s_binary(s, OP_sub, b, arg_of(s, a, 0));
+    if ((x = negated(s, b)))
+        return s_binary(s, OP_sub, a, x);
+    if ((x = negated(s, a)))
+        return s_binary(s, OP_sub, b, x);
     return a == b ? s_scale(s, a, 2) : 0;
 }
 
@@ -122,8 +133,9 @@ Ref rule_sub(Simp *s, Ref r)
         return s_binary(s, OP_add, a, s_fill_like(s, b, -c));
     if (is_value(s, a, 0))
         return negate(s, b);
-    if (op_of(s, b) == OP_neg)
-        return s_binary(s, OP_add, a, arg_of(s, b, 0));
+    Ref x = negated(s, b);
+    if (x)
+        return s_binary(s, OP_add, a, x);
     return op_of(s, a) == OP_neg ? negate(s, s_binary(s, OP_add, arg_of(s, a, 0), b)) : 0;
 }
 

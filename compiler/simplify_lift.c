@@ -1,4 +1,4 @@
-/* simplify_lift.c - rules between elementwise ops or sums on one side and movement on the other.
+/* simplify_lift.c - rules between elementwise ops on one side and movement on the other.
  *
  * Movement is lifted outwards through elementwise ops, so that it meets its inverse further out or its result further down:
  *
@@ -15,8 +15,7 @@
 
 static bool is_const(const Simp *s, Ref r) { double v; return is_const_value(s->g, r, &v); }
 
-/* A constant or scalar `a`, spread over any shape, spread over `to` instead. */
-static Ref respread(Simp *s, Ref a, int rank, const Dim *to)
+Ref respread(Simp *s, Ref a, int rank, const Dim *to)
 {
     double v;
     if (is_const_value(s->g, a, &v))
@@ -24,7 +23,7 @@ static Ref respread(Simp *s, Ref a, int rank, const Dim *to)
     return s_broadcast(s, arg_of(s, a, 0), rank, to);
 }
 
-static bool is_spread_scalar(const Simp *s, Ref a)
+bool is_spread_scalar(const Simp *s, Ref a)
 {
     return is_const(s, a) || (op_of(s, a) == OP_broadcast && node(s->g, arg_of(s, a, 0))->rank == 0);
 }
@@ -51,7 +50,7 @@ Ref rule_lift_broadcast(Simp *s, Ref r)
                 small[k] = t.shape[k];
     }
     int rank = scalars ? 0 : t.rank;
-    if (t.rank == 0 || nconst == n || !memcmp(small, t.shape, sizeof(Dim) * (size_t)t.rank))
+    if (t.rank == 0 || nconst == n || (!scalars && !memcmp(small, t.shape, sizeof(Dim) * (size_t)t.rank)))
         return 0;
     Ref args[3];
     for (int i = 0; i < n; i++)
@@ -174,179 +173,4 @@ Ref rule_slice_elem(Simp *s, Ref r)
     for (int i = 0; i < node(s->g, a)->nargs; i++)
         args[i] = s_slice(s, arg_of(s, a, i), &w, t.shape);
     return s_like(s, a, NULL, args);
-}
-
-/* ---- reductions ---- */
-static bool any(const bool *axes, int rank)
-{
-    for (int i = 0; i < rank; i++)
-        if (axes[i])
-            return true;
-    return false;
-}
-
-/* Drops axes of size 1; returns whether there were any. */
-static bool drop_units(const Simp *s, const Type *t, bool *axes)
-{
-    bool dropped = false;
-    for (int i = 0; i < t->rank; i++)
-        if (axes[i] && t->shape[i] == one_of(s)) {
-            axes[i] = false;
-            dropped = true;
-        }
-    return dropped;
-}
-
-Ref rule_sum_axes(Simp *s, Ref r)
-{
-    Ref  a = arg_of(s, r, 0), x = node(s->g, a)->nargs ? arg_of(s, a, 0) : 0;
-    Type t = type_of(s, r), ta = type_of(s, a);
-    bool axes[MAX_RANK], more[MAX_RANK];
-    read_axes(s, r, axes);
-    if (drop_units(s, &ta, axes))
-        return s_reduce(s, OP_sum, a, axes);
-    switch (op_of(s, a)) {
-    case OP_sum:
-        read_axes(s, a, more);
-        for (int i = 0; i < ta.rank; i++)
-            more[i] |= axes[i];
-        return s_reduce(s, OP_sum, x, more);
-    case OP_neg:
-        return s_unary(s, OP_neg, s_reduce(s, OP_sum, x, axes));
-    case OP_transpose: {
-        int perm[MAX_RANK];
-        memset(more, 0, sizeof more);
-        for (int i = 0; i < ta.rank; i++) {
-            perm[i] = (int)node_attrs(s->g, a)[i];
-            more[perm[i]] = axes[i];
-        }
-        return s_transpose(s, s_reduce(s, OP_sum, x, more), perm);
-    }
-    case OP_reshape:
-        for (int i = 0; i < t.rank; i++)
-            if (t.shape[i] != one_of(s))
-                return 0;                        /* not everything is summed */
-        for (int i = 0; i < MAX_RANK; i++)
-            more[i] = true;
-        return s_reshape(s, s_reduce(s, OP_sum, x, more), t.rank, t.shape);
-    default:
-        return 0;
-    }
-}
-
-/* Axes along which a broadcast spreads its argument. */
-static void spread_axes(const Simp *s, Ref a, bool *spread)
-{
-    Type t = type_of(s, a), tx = type_of(s, arg_of(s, a, 0));
-    for (int i = 0; i < t.rank; i++)
-        spread[i] = tx.rank == 0 || tx.shape[i] != t.shape[i];
-}
-
-/* sum(broadcast x) = broadcast(sum(x over the rest) * how often) */
-Ref rule_sum_broadcast(Simp *s, Ref r)
-{
-    Ref a = arg_of(s, r, 0);
-    if (op_of(s, a) != OP_broadcast)
-        return 0;
-    Ref  x = arg_of(s, a, 0);
-    Type t = type_of(s, r), ta = type_of(s, a);
-    bool axes[MAX_RANK], spread[MAX_RANK], met = false;
-    Dim  count = one_of(s);
-    read_axes(s, r, axes);
-    spread_axes(s, a, spread);
-    for (int i = 0; i < ta.rank; i++)
-        if (axes[i] && spread[i]) {
-            count = dim_mul(s->g->dims, count, ta.shape[i]);
-            axes[i] = false;
-            met = true;
-        }
-    if (!met)
-        return 0;
-    Type tx = type_of(s, x);
-    Ref  few = tx.rank ? s_reduce(s, OP_sum, x, axes) : x;
-    Type tf = type_of(s, few);
-    Ref  times = s_broadcast(s, s_size(s, count, t.dtype), tf.rank, tf.shape);
-    return s_broadcast(s, s_binary(s, OP_mul, few, times), t.rank, t.shape);
-}
-
-/* f as it is after the summed axes are gone, or 0 when it varies along one of them. */
-static Ref factor_after(Simp *s, Ref f, const bool *axes, const Type *t)
-{
-    if (is_spread_scalar(s, f))
-        return respread(s, f, t->rank, t->shape);
-    if (op_of(s, f) != OP_broadcast)
-        return 0;
-    bool spread[MAX_RANK];
-    spread_axes(s, f, spread);
-    for (int i = 0; i < t->rank; i++)
-        if (axes[i] && !spread[i])
-            return 0;
-    return s_broadcast(s, arg_of(s, f, 0), t->rank, t->shape);
-}
-
-Ref rule_sum_factor(Simp *s, Ref r)
-{
-    Ref a = arg_of(s, r, 0);
-    Op  op = op_of(s, a);
-    if ((op != OP_mul && op != OP_div) || !is_float_dtype((Dtype)node(s->g, r)->dtype))
-        return 0;
-    bool axes[MAX_RANK];
-    Type t = type_of(s, r);
-    Ref  x = arg_of(s, a, 0), f = arg_of(s, a, 1);
-    read_axes(s, r, axes);
-    Ref after = factor_after(s, f, axes, &t);
-    if (!after && op == OP_mul) {
-        after = factor_after(s, x, axes, &t);
-        x = f;
-    }
-    return after ? s_binary(s, op, s_reduce(s, OP_sum, x, axes), after) : 0;
-}
-
-Ref rule_sum_concat(Simp *s, Ref r)
-{
-    Ref  a = arg_of(s, r, 0);
-    bool axes[MAX_RANK];
-    read_axes(s, r, axes);
-    if (op_of(s, a) != OP_concat || !axes[node_attrs(s->g, a)[0]])
-        return 0;
-    int  n = node(s->g, a)->nargs;
-    Ref *part = xmalloc(sizeof(Ref) * (size_t)n);
-    for (int i = 0; i < n; i++)
-        part[i] = s_reduce(s, OP_sum, arg_of(s, a, i), axes);
-    for (; n > 1; n = (n + 1) / 2)
-        for (int i = 0; i < (n + 1) / 2; i++)
-            part[i] = 2 * i + 1 < n ? s_binary(s, OP_add, part[2 * i], part[2 * i + 1]) : part[2 * i];
-    Ref q = part[0];
-    free(part);
-    return q;
-}
-
-Ref rule_amax(Simp *s, Ref r)
-{
-    Ref  a = arg_of(s, r, 0);
-    Type t = type_of(s, r), ta = type_of(s, a);
-    bool axes[MAX_RANK], other[MAX_RANK], met = false;
-    read_axes(s, r, axes);
-    if (drop_units(s, &ta, axes))
-        return s_reduce(s, OP_amax, a, axes);
-    if (op_of(s, a) == OP_amax) {
-        read_axes(s, a, other);
-        for (int i = 0; i < ta.rank; i++)
-            other[i] |= axes[i];
-        return s_reduce(s, OP_amax, arg_of(s, a, 0), other);
-    }
-    if (op_of(s, a) != OP_broadcast)
-        return 0;
-    spread_axes(s, a, other);
-    for (int i = 0; i < ta.rank; i++)
-        if (axes[i] && other[i]) {
-            met = true;
-            axes[i] = false;
-        }
-    if (!met)
-        return 0;
-    Ref x = arg_of(s, a, 0);
-    if (type_of(s, x).rank && any(axes, ta.rank))
-        x = s_reduce(s, OP_amax, x, axes);
-    return s_broadcast(s, x, t.rank, t.shape);
 }

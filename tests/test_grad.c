@@ -179,6 +179,25 @@ static void test_lean(void)
     drop(&c);
 }
 
+/* A bias used twice: its shares are summed before they are added. And an inner broadcast asked for by itself still gets its whole adjoint. */
+static void test_broadcast_twice(void)
+{
+    Case    c = fresh();
+    int64_t sizes[2] = { 2, 3 }, row[2] = { 1, 3 };
+    Ref     x = input(&c, 2, sizes, (double[]){ 1, 2, 3, 4, 5, 6 }), b = input(&c, 2, row, (double[]){ 1, 2, 1 }), out[2], culprit;
+    Ref     spread = b_broadcast(c.g, b, 2, node_type(c.g, x).shape), first = c.g->nodes.n;
+    Ref     f = bin(&c, OP_add, bin(&c, OP_mul, x, spread), bin(&c, OP_mul, un(&c, OP_neg, x), bin(&c, OP_mul, spread, spread)));
+    Ref     g = grad1(&c, f, b);
+    VALUES(c, g, 5 - 10, 7 - 28, 9 - 18);
+    for (Ref r = first; r < c.g->nodes.n; r++)
+        if (node(c.g, r)->op == OP_add && r > f)
+            CHECK(node_shape(c.g, r)[0] == dim_const(dims, 1), "shares of a broadcast are added after they are summed");
+    CHECK(gradients(c.g, total(&c, f), 2, (Ref[]){ spread, b }, out, &culprit), "both");
+    VALUES(c, out[0], 1 - 2, 2 - 8, 3 - 6, 4 - 8, 5 - 20, 6 - 12);
+    VALUES(c, out[1], 5 - 10, 7 - 28, 9 - 18);
+    drop(&c);
+}
+
 /* A gradient is the same graph every time, wherever it is taken. */
 static void test_repeatable(void)
 {
@@ -303,6 +322,7 @@ int main(int argc, char **argv)
     test_paths();
     test_shapes();
     test_lean();
+    test_broadcast_twice();
     test_repeatable();
     test_places();
     test_higher();

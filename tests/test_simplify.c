@@ -189,6 +189,15 @@ static void test_movement(void)
     EXPECT("x0", b_concat(g, 2, (Ref[]){ b_slice(g, x, SPAN(0, 0), ONES, SPAN(S("N"), D(2))), b_slice(g, x, SPAN(0, D(2)), ONES, SPAN(S("N"), D(4))) }, 1));
     EXPECT("concat(x0,x1,x0)", b_concat(g, 2, (Ref[]){ b_concat(g, 2, (Ref[]){ x, y }, 1), x }, 1));
     EXPECT("add(sum(x0),sum(x1))", sum_over(g, b_concat(g, 2, (Ref[]){ x, y }, 1), 1));
+    EXPECT("mul(sum(x0),sum(mul(x0,x1)))", sum_over(g, bin(g, OP_mul, y, bin(g, OP_mul, raw_broadcast(g, sum_over(g, x, 1), 2, sh), x)), 1));
+    EXPECT("sub(mul(sum(x0),sum(x1)),div(sum(x1),sum(x0)))",
+           sum_over(g, bin(g, OP_add, bin(g, OP_mul, x, raw_broadcast(g, sum_over(g, y, 1), 2, sh)),
+                           un(g, OP_neg, bin(g, OP_div, y, raw_broadcast(g, sum_over(g, x, 1), 2, sh)))), 1));
+    EXPECT("sum(add(x0,-3))", sum_over(g, bin(g, OP_sub, x, FILL(3)), 1));
+    EXPECT("sum(sub(x0,broadcast(sum(x1))))", sum_over(g, bin(g, OP_sub, x, raw_broadcast(g, sum_over(g, y, 1), 2, sh)), 1));
+    EXPECT("sub(sum(x0),mul(sum(x0),1.8))",
+           sum_over(g, bin(g, OP_sub, x, raw_broadcast(g, bin(g, OP_mul, sum_over(g, x, 1), b_fill(g, DT_F32, 0.3, 2, SPAN(S("N"), D(1)))), 2, sh)), 1));
+    EXPECT("sub(x0,broadcast(sum(x1)))", bin(g, OP_add, x, raw_broadcast(g, un(g, OP_neg, sum_over(g, y, 1)), 2, sh)));
     EXPECT("concat(add(x0,x1),add(x0,x1))", bin(g, OP_add, b_concat(g, 2, (Ref[]){ x, y }, 1), b_concat(g, 2, (Ref[]){ y, x }, 1)));
 }
 
@@ -261,6 +270,27 @@ static void test_flat_optimiser(void)
         CHECK(op_info[node(g, g->outputs.at[i].value)->op].class == CLASS_ELEM, "output %u is a %s", i, op_info[node(g, g->outputs.at[i].value)->op].name);
     char why[512] = "";
     CHECK(verify(g, why, sizeof why), "%s", why);
+    graph_free(g);
+}
+
+/* Training batch norm, forward and backward, needs four reductions over the picture: sum x, sum d^2, sum dy, sum d dy. */
+static void test_batch_norm(void)
+{
+    Graph *g = fresh();
+    Dim    xs[4] = { S("N"), D(8), S("H"), S("W") }, cs[4] = { D(1), D(8), D(1), D(1) };
+    Ref    x = input(g, DT_F32, 4, xs), scale = input(g, DT_F32, 4, cs), shift = input(g, DT_F32, 4, cs), dy = input(g, DT_F32, 4, xs), grad[3], culprit;
+    int    axes[3] = { 0, 2, 3 };
+    Ref    count = b_size(g, dim_mul(dims, dim_mul(dims, xs[0], xs[2]), xs[3]));
+    Ref    d = b_binary(g, OP_sub, x, b_binary(g, OP_div, b_sum(g, x, axes, 3), count));
+    Ref    var = b_binary(g, OP_div, b_sum(g, b_binary(g, OP_mul, d, d), axes, 3), count);
+    Ref    y = b_binary(g, OP_mul, d, b_unary(g, OP_rsqrt, b_binary(g, OP_add, var, K(g, 1e-5))));
+    y = b_binary(g, OP_add, b_binary(g, OP_mul, y, scale), shift);
+    CHECK(gradients(g, b_sum_all(g, b_binary(g, OP_mul, y, dy)), 3, (Ref[]){ x, scale, shift }, grad, &culprit), "batch norm has gradients");
+    output(g, y);
+    for (int i = 0; i < 3; i++)
+        output(g, grad[i]);
+    simplify(g);
+    CHECK(count_op(g, OP_sum) == 4, "%d sums", count_op(g, OP_sum));
     graph_free(g);
 }
 
@@ -358,6 +388,7 @@ int main(int argc, char **argv)
     test_movement();
     test_contract();
     test_flat_optimiser();
+    test_batch_norm();
     test_dead_code();
     for (uint64_t seed = from; seed < from + count; seed++)
         test_random(seed, (RandomGraphOptions){ .nops = 8 + (int)(seed % 17), .order = (int)(seed % 3), .symbolic = seed % 2 }, &before, &after);
