@@ -1,7 +1,8 @@
 /* fuzz_front.c - libFuzzer target for the front end: any bytes at all are parsed, diagnosed, printed, formatted and, when they
- * parse and the build has an elaborator, elaborated. Beyond not crashing: what formats must format to the same tree, stably.
+ * parse, elaborated. Beyond not crashing: what formats must format to the same tree, stably.
  * Built with clang under -DPASTICHE_FUZZ=ON; tests/fuzz.sh runs it.
  */
+#include "data.h"
 #include "model.h"
 
 #include <stdlib.h>
@@ -55,7 +56,6 @@ static void check_format(const Parsed *p)
     drop(&q);
 }
 
-#ifdef HAVE_ELABORATE
 static void check_elaborate(const uint8_t *data, size_t size)
 {
     static char path[64];
@@ -69,7 +69,7 @@ static void check_elaborate(const uint8_t *data, size_t size)
     Sources     sources = { 0 };
     Diags       d = { .sources = &sources };
     Text        said = { 0 };
-    ElabOptions options = { .tests = true };
+    ElabOptions options = { .describe_data = describe_data, .tests = true };
     Model      *m = elaborate(path, &sources, &d, &options);
     diags_print(&d, &said);
     require((m == NULL) == (d.errors > 0), "a model and errors, or neither", &said);
@@ -79,7 +79,6 @@ static void check_elaborate(const uint8_t *data, size_t size)
     diags_free(&d);
     sources_free(&sources);
 }
-#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -95,9 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text_free(&said);
     text_free(&json);
     drop(&p);
-#ifdef HAVE_ELABORATE
     if (good)
         check_elaborate(data, size);
-#endif
     return 0;
 }
