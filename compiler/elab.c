@@ -28,9 +28,19 @@ const char *loc_text(Elab *e, Loc loc)
 static const char *chain_text(Elab *e)
 {
     Text t = { 0 };
+    enum { INNER = 4, OUTER = 3 };                 /* of a long chain only the ends are told */
+    uint32_t depth = 0, k = 0;
+    for (Frame *f = e->frame; f; f = f->up)
+        depth += f->what != NULL;
     for (Frame *f = e->frame; f; f = f->up) {
         if (!f->what)
             continue;
+        k++;
+        if (depth > INNER + OUTER + 1 && k > INNER && k <= depth - OUTER) {
+            if (k == INNER + 1)
+                text_addf(&t, ", ... (%u more)", depth - INNER - OUTER);
+            continue;
+        }
         if (f->iteration_text)
             text_addf(&t, "%sin iteration %s of %s", t.n ? ", " : "", f->iteration_text, f->what);
         else

@@ -174,6 +174,16 @@ bool starts_stmt(const Parser *p, uint32_t i)
 
 /* ---- items ---- */
 
+/* A name that stands in the list already is an error; parsing goes on. */
+static void check_new(Parser *p, const Param *list, uint32_t n, Name name)
+{
+    for (uint32_t i = 0; name.name && i < n && i < MAX_NESTING; i++)
+        if (list[i].name == name.name) {
+            diag_error(p->d, 118, name.loc, "parameter '%s' stands twice in this list", name.name);
+            return;
+        }
+}
+
 /* "(" [ID [":" (expr | "module")] {"," ...}] ")" */
 static Params parse_mparams(Parser *p)
 {
@@ -188,6 +198,7 @@ static Params parse_mparams(Parser *p)
     for (bool more = bracket_more(p, &o); more; more = bracket_next(p, &o)) {
         Name  n = expect_name(p, "a parameter's name");
         Param a = { .name = n.name, .loc = n.loc };
+        check_new(p, list.at, list.n, n);
         if (accept(p, T_COLON)) {
             a.is_module = accept_word(p, "module");
             if (!a.is_module)
@@ -217,6 +228,7 @@ static Params parse_params(Parser *p, const char *hint)
     for (bool more = bracket_more(p, &o); more; more = bracket_next(p, &o)) {
         Name  n = expect_name(p, "a parameter's name");
         Param a = { .name = n.name, .loc = n.loc };
+        check_new(p, list.at, list.n, n);
         if (accept(p, T_COLON))
             a.type = parse_type(p);
         if (accept(p, T_ASSIGN))
