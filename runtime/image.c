@@ -102,16 +102,48 @@ static void budget_close(Budget *b)
 #pragma GCC diagnostic pop
 
 /* ---- reading ---- */
-/* Start-of-scan markers. Within coded data FF is followed by 00, so only a thumbnail in a header can add to the true count. */
-static int count_scans(const uint8_t *p, size_t n)
+/* Huffman tables of a DHT segment at p[i..n): stb_image 2.27 writes past its arrays when the 16 counts of one add up to more than 256. */
+static bool check_tables(const uint8_t *p, size_t n, size_t i, int length)
 {
-    int            scans = 0;
-    const uint8_t *end = p + n;
-    while (p + 1 < end && (p = memchr(p, 0xFF, (size_t)(end - p - 1)))) {
-        scans += p[1] == 0xDA;
-        p++;
+    while (length > 0) {
+        int total = 0;
+        for (size_t k = 1; k <= 16; k++)
+            total += i + k < n ? p[i + k] : 0;
+        if (total > 256)
+            return false;
+        i += 17 + (size_t)total;
+        length -= 17 + total;
     }
-    return scans;
+    return true;
+}
+
+/* Walks a JPEG's segments exactly as the decoder will (or further, where the decoder gives up) and says what is wrong with them, NULL when nothing is.
+ *   marker FF xx, length, contents ... marker SOS, length, contents, coded data in which FF is followed by 00 or a restart D0..D7 ... marker EOI */
+static const char *check_jpeg(const uint8_t *p, size_t n)
+{
+    int scans = 0;
+    for (size_t i = 2; i + 1 < n;) {
+        if (p[i] != 0xFF) {
+            i++;
+            continue;
+        }
+        while (i < n && p[i] == 0xFF)                      /* any number of them */
+            i++;
+        int marker = i < n ? p[i++] : 0xD9;
+        if (marker == 0xD9)
+            break;
+        if (marker == 0 || (marker >= 0xD0 && marker <= 0xD7))
+            continue;                                      /* within coded data */
+        if (i + 2 > n)
+            break;
+        int length = (p[i] << 8 | p[i + 1]) - 2;
+        if (marker == 0xC4 && !check_tables(p, n, i + 2, length))
+            return "a Huffman table has more than 256 codes";
+        if (marker == 0xDA && ++scans > IMAGE_MAX_SCANS)
+            return "more scans than any real picture has";
+        i += 2 + (size_t)(length > 0 ? length : 0);
+    }
+    return NULL;
 }
 
 static bool check_header(const uint8_t *bytes, size_t n, const char *name, int *w, int *h, int *channels, Status *st)
@@ -122,6 +154,9 @@ static bool check_header(const uint8_t *bytes, size_t n, const char *name, int *
         return status_fail(st, "'%s' is neither a PNG nor a JPEG file", name);
     if (n > IMAGE_MAX_FILE)
         return status_fail(st, "'%s' is too large: %zu bytes, at most %d are read", name, n, IMAGE_MAX_FILE);
+    const char *wrong = is_jpeg ? check_jpeg(bytes, n) : NULL;
+    if (wrong)
+        return status_fail(st, "'%s' is damaged: %s", name, wrong);
     volatile int found = 0;
     Budget       b;
     int          iw = 0, ih = 0, ic = 0;
@@ -135,9 +170,6 @@ static bool check_header(const uint8_t *bytes, size_t n, const char *name, int *
         return status_fail(st, "'%s' is %d x %d: sides up to %d and %d million pixels are read", name, iw, ih, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS >> 20);
     if ((uint64_t)iw * (uint64_t)ih / IMAGE_MAX_PIXELS_PER_BYTE > n)
         return status_fail(st, "'%s' is damaged: %zu bytes cannot hold its %d x %d pixels", name, n, iw, ih);
-    int scans = is_jpeg ? count_scans(bytes, n) : 1;
-    if (scans > IMAGE_MAX_SCANS)
-        return status_fail(st, "'%s' is damaged: %d scans, at most %d are read", name, scans, IMAGE_MAX_SCANS);
     *w = iw, *h = ih, *channels = ic;
     return true;
 }
