@@ -138,7 +138,7 @@ bool session_values(Session *s, const TrainValue *args, uint32_t n, Tensor *out,
         if (v->kind != V_DATA_FIRST)
             return status_fail(st, "%s: only the first items of data can be used before training starts", s->path);
         set = session_data(s, v->data, st);
-        if (!set || !data_first(set, (int64_t)v->num, fields, st))
+        if (!set || !data_first_items(set, (int64_t)v->num, fields, st))
             return false;
         out[i] = fields[v->field];
         for (uint32_t k = 0; k < s->model->datas.at[v->data].nfields; k++)
