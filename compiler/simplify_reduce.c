@@ -118,9 +118,9 @@ static bool same_along(const Simp *s, Ref a, const bool *axes)
 }
 
 enum { MAX_FACTORS = 8 };
-typedef struct { Ref rest[MAX_FACTORS], factor[MAX_FACTORS], divisor[MAX_FACTORS]; int nrest, nfactor, ndivisor; bool negative; } Product;
+typedef struct { Ref rest[MAX_FACTORS], factor[MAX_FACTORS], divisor[MAX_FACTORS]; int nrest, nfactor, ndivisor; } Product;
 
-/* The factors of a, those that vary along the axes apart from those that do not. False: too many. */
+/* The factors of a, those that vary along the axes apart from those that do not. False: too many. (A sign never stands inside a product.) */
 static bool take_apart(const Simp *s, Ref a, const bool *axes, Product *p)
 {
     Op op = op_of(s, a);
@@ -132,10 +132,6 @@ static bool take_apart(const Simp *s, Ref a, const bool *axes, Product *p)
     }
     if (op == OP_mul)
         return take_apart(s, arg_of(s, a, 0), axes, p) && take_apart(s, arg_of(s, a, 1), axes, p);
-    if (op == OP_neg) {
-        p->negative = !p->negative;
-        return take_apart(s, arg_of(s, a, 0), axes, p);
-    }
     if (op == OP_div && same_along(s, arg_of(s, a, 1), axes)) {
         if (p->ndivisor == MAX_FACTORS)
             return false;
@@ -177,7 +173,7 @@ Ref rule_sum_factor(Simp *s, Ref r)
         q = s_binary(s, OP_mul, q, after_sum(s, p.factor[i], &t));
     for (int i = 0; i < p.ndivisor; i++)
         q = s_binary(s, OP_div, q, after_sum(s, p.divisor[i], &t));
-    return p.negative ? s_unary(s, OP_neg, q) : q;
+    return q;
 }
 
 /* Would the sum of a shed a factor, in every term? *vector: some factor is more than a constant. */
@@ -221,10 +217,26 @@ static bool is_mean_of(const Simp *s, Ref m, Ref x, const bool *axes)
     return false;
 }
 
-/* Split only where every term sheds a factor or the terms are x and its own mean: x - c for another c is how a careful user sums. */
+/* How many sums that were not there before node `old` was made does r rest on? */
+static int new_sums(const Simp *s, Ref r, Ref old)
+{
+    Op op = op_of(s, r);
+    if (r < old)
+        return 0;
+    if (op == OP_sum)
+        return 1;
+    int n = 0;
+    if (op == OP_mul || op == OP_div || op == OP_add || op == OP_sub || op == OP_neg || op == OP_broadcast)
+        for (int i = 0; i < node(s->g, r)->nargs; i++)
+            n += new_sums(s, arg_of(s, r, i), old);
+    return n;
+}
+
+/* Split only where every term sheds a factor or the terms are x and its own mean (x - c for another c is how a careful user sums), and only if that costs
+ * no further pass: at most one of the sums is new. */
 Ref rule_sum_split(Simp *s, Ref r)
 {
-    Ref  a = arg_of(s, r, 0);
+    Ref  a = arg_of(s, r, 0), old = s->g->nodes.n;
     Op   op = op_of(s, a);
     bool axes[MAX_RANK], vector = false;
     if ((op != OP_add && op != OP_sub) || !is_float_dtype((Dtype)node(s->g, r)->dtype))
@@ -233,8 +245,8 @@ Ref rule_sum_split(Simp *s, Ref r)
     Ref p = arg_of(s, a, 0), q = arg_of(s, a, 1);
     if (!(sheds(s, p, axes, &vector, 6) && sheds(s, q, axes, &vector, 6) && vector) && !(op == OP_sub && is_mean_of(s, q, p, axes)))
         return 0;
-    Ref sp = s_reduce(s, OP_sum, p, axes);
-    return s_binary(s, op, sp, s_reduce(s, OP_sum, q, axes));
+    Ref sp = s_reduce(s, OP_sum, p, axes), sq = s_reduce(s, OP_sum, q, axes);
+    return new_sums(s, sp, old) + new_sums(s, sq, old) <= 1 ? s_binary(s, op, sp, sq) : 0;
 }
 
 Ref rule_sum_concat(Simp *s, Ref r)

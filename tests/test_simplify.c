@@ -152,6 +152,8 @@ static Ref raw_broadcast(Graph *g, Ref a, int rank, const Dim *shape) { return m
 static Ref raw_reshape(Graph *g, Ref a, int rank, const Dim *shape)   { return make_node(g, OP_reshape, DT_F32, rank, shape, 1, &a, 0, NULL, 0); }
 static Ref sum_over(Graph *g, Ref a, int axis)                        { return make_node(g, OP_sum, DT_NONE, 0, NULL, 1, &a, 1, (int64_t[]){ axis }, 0); }
 
+static Ref amax_over(Graph *g, Ref a, int axis)                       { return make_node(g, OP_amax, DT_NONE, 0, NULL, 1, &a, 1, (int64_t[]){ axis }, 0); }
+
 static void test_movement(void)
 {
     EXPECT("x0", raw_reshape(g, raw_reshape(g, x, 3, SPAN(S("N"), D(2), D(3))), 2, sh));
@@ -197,6 +199,14 @@ static void test_movement(void)
     EXPECT("sum(sub(x0,broadcast(sum(x1))))", sum_over(g, bin(g, OP_sub, x, raw_broadcast(g, sum_over(g, y, 1), 2, sh)), 1));
     EXPECT("sub(sum(x0),mul(sum(x0),1.8))",
            sum_over(g, bin(g, OP_sub, x, raw_broadcast(g, bin(g, OP_mul, sum_over(g, x, 1), b_fill(g, DT_F32, 0.3, 2, SPAN(S("N"), D(1)))), 2, sh)), 1));
+    /* kept whole: two new sums for one; a term that sheds nothing; the mean over more axes */
+#define OVER(op, a) raw_broadcast(g, op##_over(g, (a), 1), 2, sh)
+    EXPECT("sum(add(mul(x1,broadcast(amax(x1))),mul(x0,broadcast(amax(x0)))))",
+           sum_over(g, bin(g, OP_add, bin(g, OP_mul, x, OVER(amax, x)), bin(g, OP_mul, y, OVER(amax, y))), 1));
+    EXPECT("sum(add(mul(x1,broadcast(sum(x1))),add(x0,mul(x1,broadcast(amax(x1))))))",
+           sum_over(g, bin(g, OP_add, bin(g, OP_add, x, bin(g, OP_mul, y, OVER(amax, y))), bin(g, OP_mul, y, OVER(sum, y))), 1));
+    EXPECT("sum(sub(x0,broadcast(mul(sum(x0),0.3))))",
+           sum_over(g, bin(g, OP_sub, x, raw_broadcast(g, bin(g, OP_mul, sum_over(g, sum_over(g, x, 0), 1), b_fill(g, DT_F32, 0.3, 2, SPAN(D(1), D(1)))), 2, sh)), 1));
     EXPECT("sub(x0,broadcast(sum(x1)))", bin(g, OP_add, x, raw_broadcast(g, un(g, OP_neg, sum_over(g, y, 1)), 2, sh)));
     EXPECT("concat(add(x0,x1),add(x0,x1))", bin(g, OP_add, b_concat(g, 2, (Ref[]){ x, y }, 1), b_concat(g, 2, (Ref[]){ y, x }, 1)));
 }
