@@ -117,11 +117,11 @@ static bool same_along(const Simp *s, Ref a, const bool *axes)
     return true;
 }
 
-enum { MAX_FACTORS = 8 };
+enum { MAX_FACTORS = 8, MAX_PRODUCT_DEPTH = 12 };
 typedef struct { Ref rest[MAX_FACTORS], factor[MAX_FACTORS], divisor[MAX_FACTORS]; int nrest, nfactor, ndivisor; } Product;
 
-/* The factors of a, those that vary along the axes apart from those that do not. False: too many. (A sign never stands inside a product.) */
-static bool take_apart(const Simp *s, Ref a, const bool *axes, Product *p)
+/* The factors of a, those that vary along the axes apart from those that do not. False: too many, or too deep. (A sign never stands inside a product.) */
+static bool take_apart(const Simp *s, Ref a, const bool *axes, Product *p, int depth)
 {
     Op op = op_of(s, a);
     if (same_along(s, a, axes)) {
@@ -130,13 +130,15 @@ static bool take_apart(const Simp *s, Ref a, const bool *axes, Product *p)
         p->factor[p->nfactor++] = a;
         return true;
     }
+    if (depth == 0)
+        return false;
     if (op == OP_mul)
-        return take_apart(s, arg_of(s, a, 0), axes, p) && take_apart(s, arg_of(s, a, 1), axes, p);
+        return take_apart(s, arg_of(s, a, 0), axes, p, depth - 1) && take_apart(s, arg_of(s, a, 1), axes, p, depth - 1);
     if (op == OP_div && same_along(s, arg_of(s, a, 1), axes)) {
         if (p->ndivisor == MAX_FACTORS)
             return false;
         p->divisor[p->ndivisor++] = arg_of(s, a, 1);
-        return take_apart(s, arg_of(s, a, 0), axes, p);
+        return take_apart(s, arg_of(s, a, 0), axes, p, depth - 1);
     }
     if (p->nrest == MAX_FACTORS)
         return false;
@@ -161,7 +163,7 @@ Ref rule_sum_factor(Simp *s, Ref r)
     bool    axes[MAX_RANK];
     Type    t = type_of(s, r);
     read_axes(s, r, axes);
-    if ((op != OP_mul && op != OP_div) || !is_float_dtype(t.dtype) || !take_apart(s, a, axes, &p))
+    if ((op != OP_mul && op != OP_div) || !is_float_dtype(t.dtype) || !take_apart(s, a, axes, &p, MAX_PRODUCT_DEPTH))
         return 0;
     if (!p.nrest || (!p.nfactor && !p.ndivisor))
         return 0;

@@ -206,7 +206,8 @@ static void test_movement(void)
     EXPECT("sum(add(mul(x1,broadcast(sum(x1))),add(x0,mul(x1,broadcast(amax(x1))))))",
            sum_over(g, bin(g, OP_add, bin(g, OP_add, x, bin(g, OP_mul, y, OVER(amax, y))), bin(g, OP_mul, y, OVER(sum, y))), 1));
     EXPECT("sum(sub(x0,broadcast(mul(sum(x0),0.3))))",
-           sum_over(g, bin(g, OP_sub, x, raw_broadcast(g, bin(g, OP_mul, sum_over(g, sum_over(g, x, 0), 1), b_fill(g, DT_F32, 0.3, 2, SPAN(D(1), D(1)))), 2, sh)), 1));
+           sum_over(g, bin(g, OP_sub, x,
+                           raw_broadcast(g, bin(g, OP_mul, sum_over(g, sum_over(g, x, 0), 1), b_fill(g, DT_F32, 0.3, 2, SPAN(D(1), D(1)))), 2, sh)), 1));
     EXPECT("sub(x0,broadcast(sum(x1)))", bin(g, OP_add, x, raw_broadcast(g, un(g, OP_neg, sum_over(g, y, 1)), 2, sh)));
     EXPECT("concat(add(x0,x1),add(x0,x1))", bin(g, OP_add, b_concat(g, 2, (Ref[]){ x, y }, 1), b_concat(g, 2, (Ref[]){ y, x }, 1)));
 }
@@ -301,6 +302,27 @@ static void test_batch_norm(void)
         output(g, grad[i]);
     simplify(g);
     CHECK(count_op(g, OP_sum) == 4, "%d sums", count_op(g, OP_sum));
+    graph_free(g);
+}
+
+/* Chains as long as a hostile file makes them: no recursion goes down them, and time stays in proportion. */
+static void test_long_chains(void)
+{
+    Graph *g = fresh();
+    Dim    sh[2] = { S("N"), D(6) };
+    Ref    x = input(g, DT_F32, 2, sh), y = input(g, DT_F32, 2, sh), p = x, q = x, c = b_concat(g, 2, (Ref[]){ x, y }, 1), grad, culprit;
+    for (int i = 0; i < 20000; i++) {
+        p = bin(g, OP_mul, p, y);
+        q = bin(g, OP_add, q, un(g, OP_sin, q));
+        c = un(g, OP_sin, c);
+    }
+    output(g, sum_over(g, p, 1));
+    output(g, sum_over(g, q, 1));
+    output(g, b_slice(g, c, SPAN(0, D(6)), ONES, sh));
+    CHECK(gradients(g, b_sum_all(g, bin(g, OP_add, p, q)), 1, &x, &grad, &culprit), "a long chain has a gradient");
+    output(g, grad);
+    simplify(g);
+    CHECK(count_op(g, OP_slice) == 0, "the slice went through the chain");
     graph_free(g);
 }
 
@@ -399,6 +421,7 @@ int main(int argc, char **argv)
     test_contract();
     test_flat_optimiser();
     test_batch_norm();
+    test_long_chains();
     test_dead_code();
     for (uint64_t seed = from; seed < from + count; seed++)
         test_random(seed, (RandomGraphOptions){ .nops = 8 + (int)(seed % 17), .order = (int)(seed % 3), .symbolic = seed % 2 }, &before, &after);
