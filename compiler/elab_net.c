@@ -348,6 +348,21 @@ Dim contract_macs(Graph *g, Ref r)
     return m;
 }
 
+/* One item; pictures of 256 pixels a side. */
+static void nominal_sizes(Elab *e, int32_t net, const Graph *g)
+{
+    Net *n = &e->m->nets.at[net];
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < g->inputs.n; i++)
+            for (int k = 0; k < g->inputs.at[i].rank; k++) {
+                int64_t known;
+                Dim     d = g->inputs.at[i].shape[k];
+                if (dim_is_const(e->m->dims, d, &known) || dim_eval(e->m->dims, d, n->nominal, n->nnominal, &known) || n->nnominal == COUNT(n->nominal))
+                    continue;
+                dim_bind(e->m->dims, d, k >= 2 && g->inputs.at[i].rank == 4 ? 256 : 1, n->nominal, &n->nnominal, COUNT(n->nominal));
+            }
+}
+
 static void probe_net(Elab *e, int32_t net)
 {
     Layer        *l = e->nets.at[net].layer;
@@ -380,6 +395,8 @@ static void probe_net(Elab *e, int32_t net)
             memcpy(gs.g->inputs.at[i].shape, t.shape, sizeof t.shape);
         }
     }
+    if (ok)
+        nominal_sizes(e, net, gs.g);
     frame_pop(e);
     e->frame = outer;
     e->probing_net = net;

@@ -23,7 +23,8 @@ typedef struct {
     const char *name; const char *from; bool frozen; Loc loc;
     Vec(uint32_t) vars;            /* its parameters and states, in order of first use */
     int32_t     ema_of; double ema_decay;   /* ema(G, 0.999): index of G, else -1 */
-    Vec(LayerRow) rows;            /* from its first application */
+    Vec(LayerRow) rows;            /* what its text applies, in order, with the sizes that its header declares */
+    DimBind     nominal[8]; uint32_t nnominal;    /* those sizes at one item, 256 pixels a side: for FLOP and byte figures */
 } Net;
 
 /* data NAME = source(args): kept as evaluated arguments, so that the runtime's table of sources decides what they mean. */

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -61,6 +62,14 @@ int               pastiche_inputs(const pastiche_program *p);
 int               pastiche_outputs(const pastiche_program *p);
 const char       *pastiche_input_name(const pastiche_program *p, int i);
 const char       *pastiche_output_name(const pastiche_program *p, int i);
+/* What an input takes: dtype, rank and, where the file says one, a size an axis (-1: free) and the range that 8-bit pixels map to ([lo, hi] with ranged). */
+typedef struct { pastiche_dtype dtype; int rank; int64_t shape[PASTICHE_MAX_RANK]; bool ranged; double lo, hi; bool has_default; double value; } pastiche_info;
+pastiche_info     pastiche_input_info(const pastiche_program *p, int i);
+pastiche_info     pastiche_output_info(const pastiche_program *p, int i);
+
+/* The name of a net that this program reads and that has neither a `from` file nor a place in `given` ("G,D," or "*," for all); NULL: none is missing. Weights that were
+ * never read are the initial, random ones: a result made with them means nothing. */
+const char *pastiche_missing_weights(const pastiche_program *p, const char *given);
 
 /* Runs: inputs in the order of the file (an integer input is a rank-0 tensor). outputs[i].data is new, the caller's to free(). A step updates the model's weights. */
 bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pastiche_tensor *outputs);
@@ -70,10 +79,10 @@ typedef struct {
     int64_t     steps;             /* total passes; 0: as the file says */
     const char *out;               /* folder for what the block writes and the final weights; NULL: "." */
     const char *resume;            /* folder of checkpoints to continue from; NULL: start anew */
-    bool        quiet;
-    int         progress_fd;       /* where progress goes; 0: standard output */
+    FILE       *progress;          /* a bar on a terminal, plain lines elsewhere; NULL: silence */
 } pastiche_train_options;
-bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_options *options);
+/* weights (may be NULL) receives the name of the final weights file (free() it), stopped whether a signal ended the run early (it was saved). */
+bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_options *options, char **weights, bool *stopped);
 
 #ifdef __cplusplus
 }

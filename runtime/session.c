@@ -69,47 +69,6 @@ static bool check_data_names(const Session *s, Status *st)
     return true;
 }
 
-bool session_open(Session *s, const char *path, const SessionOptions *o, Status *st)
-{
-    *s = (Session){ .path = xstrdup(path), .folder = path_folder(path), .options = *o };
-    s->diags.sources = &s->sources;
-    Arena       arena = { 0 };
-    ElabOptions opt = { .describe_data = describe_data, .tests = o->tests };
-    Setting    *settings;
-    bool        ok = read_settings(o, &arena, &settings, &opt.nsettings, st);
-    if (ok) {
-        opt.settings = settings;
-        s->model = elaborate(path, &s->sources, &s->diags, &opt);
-        if (!s->model)
-            ok = status_fail(st, "%s: %u error%s", path, s->diags.errors, s->diags.errors == 1 ? "" : "s");
-    }
-    arena_free(&arena);
-    if (!ok)
-        return false;
-    s->hash = hash_sources(&s->sources);
-    s->ready = xmalloc(s->model->nets.n + 1);
-    s->datas = xmalloc((s->model->datas.n + 1) * sizeof *s->datas);
-    s->vars = xmalloc((s->model->vars.n + 1) * sizeof *s->vars);
-    return check_data_names(s, st) && session_init_vars(s, st);
-}
-
-void session_close(Session *s)
-{
-    for (uint32_t i = 0; s->vars && i < s->model->vars.n; i++)
-        tensor_free(&s->vars[i]);
-    for (uint32_t i = 0; s->datas && i < s->model->datas.n; i++)
-        data_close(s->datas[i]);
-    free(s->vars);
-    free(s->datas);
-    free(s->ready);
-    free(s->path);
-    free(s->folder);
-    model_free(s->model);
-    diags_free(&s->diags);
-    sources_free(&s->sources);
-    *s = (Session){ 0 };
-}
-
 /* ---- data ---- */
 
 DataSet *session_data(Session *s, uint32_t data, Status *st)
@@ -234,6 +193,78 @@ bool session_prepare(Session *s, const Graph *used, Status *st)
         s->lets_done = true;
     }
     return true;
+}
+
+bool session_prepare_random(Session *s, const Graph *used, Status *st)
+{
+    for (uint32_t i = 0; i < s->model->nets.n; i++)
+        s->ready[i] = true;
+    return session_prepare(s, used, st);
+}
+
+static void make_stores(Session *s)
+{
+    s->ready = xmalloc(s->model->nets.n + 1);
+    s->datas = xmalloc((s->model->datas.n + 1) * sizeof *s->datas);
+    s->vars = xmalloc((s->model->vars.n + 1) * sizeof *s->vars);
+}
+
+static void free_stores(Session *s)
+{
+    for (uint32_t i = 0; s->vars && i < s->model->vars.n; i++)
+        tensor_free(&s->vars[i]);
+    for (uint32_t i = 0; s->datas && i < s->model->datas.n; i++)
+        data_close(s->datas[i]);
+    free(s->vars);
+    free(s->datas);
+    free(s->ready);
+}
+
+bool session_adopt(Session *s, Model *m, const Session *parent, Status *st)
+{
+    *s = (Session){ .path = parent->path, .folder = parent->folder, .options = parent->options, .model = m };
+    s->options.exec.backend = BACKEND_REFERENCE;
+    make_stores(s);
+    return session_init_vars(s, st);
+}
+
+void session_release(Session *s)
+{
+    free_stores(s);
+    *s = (Session){ 0 };
+}
+
+bool session_open(Session *s, const char *path, const SessionOptions *o, Status *st)
+{
+    *s = (Session){ .path = xstrdup(path), .folder = path_folder(path), .options = *o };
+    s->diags.sources = &s->sources;
+    Arena       arena = { 0 };
+    ElabOptions opt = { .describe_data = describe_data, .tests = o->tests };
+    Setting    *settings;
+    bool        ok = read_settings(o, &arena, &settings, &opt.nsettings, st);
+    if (ok) {
+        opt.settings = settings;
+        s->model = elaborate(path, &s->sources, &s->diags, &opt);
+        if (!s->model)
+            ok = status_fail(st, "%s: %u error%s", path, s->diags.errors, s->diags.errors == 1 ? "" : "s");
+    }
+    arena_free(&arena);
+    if (!ok)
+        return false;
+    s->hash = hash_sources(&s->sources);
+    make_stores(s);
+    return check_data_names(s, st) && session_init_vars(s, st);
+}
+
+void session_close(Session *s)
+{
+    free_stores(s);
+    free(s->path);
+    free(s->folder);
+    model_free(s->model);
+    diags_free(&s->diags);
+    sources_free(&s->sources);
+    *s = (Session){ 0 };
 }
 
 /* ---- weights ---- */

@@ -40,6 +40,13 @@ bool session_write_weights(Session *s, const char *net, const char *path, Status
 /* What must be true before a graph runs: files named by `from` are read (once), lets computed (once). used: only what this graph reads is required; NULL: all. */
 bool session_prepare(Session *s, const Graph *used, Status *st);
 
+/* The same, but weights that are not there stay at their initial values: for gradient checks. */
+bool session_prepare_random(Session *s, const Graph *used, Status *st);
+
+/* A session around an elaborated model that somebody else owns (a gradcheck's), in float64; session_release frees what it made. */
+bool session_adopt(Session *s, Model *m, const Session *parent, Status *st);
+void session_release(Session *s);
+
 DataSet *session_data(Session *s, uint32_t data, Status *st);          /* opened on first use */
 
 /* Fills tensors for hidden inputs (data, ...) of lets and initial values. */

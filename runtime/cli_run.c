@@ -1,0 +1,301 @@
+/* cli_run.c - pastiche run, over the public API: pictures, arrays, numbers in; pictures or arrays out. */
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../include/pastiche.h"
+#include "cli.h"
+#include "files.h"
+#include "image.h"
+#include "npy.h"
+
+/* ---- weights: FILE, NET=FILE, NET=random; net names that got some are noted in `given` ---- */
+
+int read_given_weights(pastiche_model *m, const Given *g, Text *given)
+{
+    for (int i = 0; g->weights[i]; i++) {
+        char        net[128];
+        const char *path;
+        bool        named = split_setting(g->weights[i], net, sizeof net, &path) && !strchr(net, '/') && !strchr(net, '.');
+        bool        ok = !named ? pastiche_read_weights(m, NULL, g->weights[i]) : !strcmp(path, "random") ? pastiche_random_weights(m, net) : pastiche_read_weights(m, net, path);
+        if (!ok)
+            return complain("%s", pastiche_error(m));
+        if (given)
+            text_addf(given, "%s,", named ? net : "*");
+    }
+    return 0;
+}
+
+/* ---- inputs ---- */
+
+
+static bool is_picture(const char *p)
+{
+    return path_has_ext(p, "png") || path_has_ext(p, "jpg") || path_has_ext(p, "jpeg");
+}
+
+static bool free_sizes(const pastiche_info *info, int64_t count, int64_t *shape)
+{
+    for (int i = 0; i < info->rank; i++)
+        shape[i] = info->shape[i] >= 0 ? info->shape[i] : i == 0 ? count : 1;
+    return true;
+}
+
+static bool read_list(const char *text, const pastiche_info *info, int64_t count, Tensor *t, const char *name, Status *st)
+{
+    int64_t shape[MAX_RANK], n = 0;
+    double  v[4096];
+    for (const char *p = text + 1; *p && *p != ']';) {
+        char *end;
+        if (n == (int64_t)COUNT(v))
+            return status_fail(st, "'%s': a list has at most %zu numbers; use a .npy file", name, COUNT(v));
+        v[n++] = strtod(p, &end);
+        if (end == p)
+            return status_fail(st, "'%s': '%s' is not a list of numbers such as [1, 2]", name, text);
+        for (p = end; *p == ' ' || *p == ','; p++)
+            ;
+    }
+    free_sizes(info, info->rank == 1 && info->shape[0] < 0 ? n : count, shape);
+    if (!tensor_alloc(t, (Dtype)info->dtype, info->rank, shape, st))
+        return false;
+    if (tensor_count(t) != n)
+        return status_fail(st, "'%s' has %lld elements, the list %lld", name, (long long)tensor_count(t), (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        tensor_set(t, i, v[i]);
+    return true;
+}
+
+static bool read_input(const char *text, const pastiche_info *info, int64_t count, const char *name, Tensor *t, Status *st)
+{
+    char   *end;
+    int64_t shape[MAX_RANK];
+    double  number = strtod(text, &end);
+    if (!*end && end != text) {
+        free_sizes(info, count, shape);
+        if (!tensor_alloc(t, (Dtype)info->dtype, info->rank, shape, st))
+            return false;
+        for (int64_t i = 0; i < tensor_count(t); i++)
+            tensor_set(t, i, number);
+        return true;
+    }
+    if (text[0] == '[')
+        return read_list(text, info, count, t, name, st);
+    if (!strncmp(text, "normal:", 7)) {
+        unsigned long long seed = strtoull(text + 7, &end, 10);
+        if (*end || end == text + 7)
+            return status_fail(st, "'%s': write normal:SEED, for example normal:7", name);
+        free_sizes(info, count, shape);
+        if (!tensor_alloc(t, DT_F32, info->rank, shape, st))
+            return false;
+        for (int64_t i = 0; i < tensor_count(t); i++)
+            ((float *)t->data)[i] = rng_normal((Rng){ seed, 0 }, 0, (uint64_t)i);
+        return true;
+    }
+    if (path_has_ext(text, "npy")) {
+        Tensor raw = { 0 };
+        bool   ok = npy_read(text, &raw, st) && tensor_copy(t, &raw, (Dtype)info->dtype, st);
+        tensor_free(&raw);
+        return ok;
+    }
+    if (is_picture(text)) {
+        int channels = info->rank == 4 ? (int)info->shape[1] : 0;
+        if (channels != 1 && channels != 3)
+            return status_fail(st, "'%s' is no picture: it does not take 1 or 3 channels; give a .npy file, a number, a list or normal:SEED", name);
+        return image_read_tensor(text, channels, ALPHA_WHITE, info->ranged ? info->lo : 0, info->ranged ? info->hi : 1, t, st);
+    }
+    return status_fail(st, "input '%s': '%s' is no .png, .jpg or .npy file, number, [list] or normal:SEED", name, text);
+}
+
+/* ---- one run ---- */
+
+static bool write_output(const char *path, const pastiche_tensor *out, const pastiche_info *info, Status *st)
+{
+    Tensor t = { .dtype = (Dtype)out->dtype, .rank = out->rank, .data = out->data };
+    memcpy(t.shape, out->shape, sizeof t.shape);
+    if (path_has_ext(path, "npy"))
+        return npy_write(path, &t, st);
+    if (!is_picture(path))
+        return status_fail(st, "%s: an output is a .png, .jpg or .npy file", path);
+    if (t.rank != 4 || (t.shape[1] != 1 && t.shape[1] != 3))
+        return status_fail(st, "%s: only f32[N, 3, H, W] and f32[N, 1, H, W] are pictures; write a .npy file", path);
+    return image_write_grid(path, &t, info->ranged ? info->lo : 0, info->ranged ? info->hi : 1, 0, 0, 2, st);
+}
+
+/* outputs beyond the first go beside it: out.png, out.NAME.png */
+static char *output_path(const char *path, const char *name, int i)
+{
+    const char *dot = strrchr(path, '.');
+    Text        t = { 0 };
+    if (i == 0 || !dot)
+        return xstrdup(path);
+    text_addn(&t, path, (size_t)(dot - path));
+    text_addf(&t, ".%s%s", name, dot);
+    return t.at;
+}
+
+static int run_once(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, const char *out)
+{
+    int              n = pastiche_inputs(p), nout = pastiche_outputs(p), status = 0;
+    pastiche_tensor *in = xmalloc(((size_t)n + 1) * sizeof *in), *results = xmalloc(((size_t)nout + 1) * sizeof *results);
+    Tensor          *held = xmalloc(((size_t)n + 1) * sizeof *held);
+    Status           st = { 0 };
+    bool             ok = true;
+    for (int i = 0; i < n && ok; i++) {
+        pastiche_info info = pastiche_input_info(p, i);
+        char          number[64];
+        const char   *text = texts[i];
+        if (!text) {
+            snprintf(number, sizeof number, "%.17g", info.value);
+            text = number;
+        }
+        ok = read_input(text, &info, count, pastiche_input_name(p, i), &held[i], &st);
+        in[i] = (pastiche_tensor){ .dtype = (pastiche_dtype)held[i].dtype, .rank = held[i].rank, .data = held[i].data };
+        memcpy(in[i].shape, held[i].shape, sizeof in[i].shape);
+    }
+    if (!ok)
+        status = complain("%s", st.message);
+    else if (!pastiche_run(p, in, n, results))
+        status = complain("%s", pastiche_error(m));
+    for (int i = 0; status == 0 && i < nout; i++) {
+        pastiche_info info = pastiche_output_info(p, i);
+        char         *path = output_path(out, pastiche_output_name(p, i), i);
+        if (!write_output(path, &results[i], &info, &st))
+            status = complain("%s", st.message);
+        free(path);
+    }
+    for (int i = 0; i < nout; i++)
+        free(results[i].data);
+    for (int i = 0; i < n; i++)
+        tensor_free(&held[i]);
+    free(in), free(results), free(held);
+    return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A folder of pictures runs them all, each to a file of its name in the folder `out`. A bad one is named and passed over; then the exit status is 1. */
+static int run_folder(pastiche_model *m, pastiche_program *p, const char **texts, int at, int64_t count, const char *out)
+{
+    const char *folder = texts[at];
+    DIR        *d = opendir(folder);
+    Vec(char *) names = { 0 };
+    int    status = 0;
+    Status st = { 0 };
+    if (!d)
+        return complain("%s: cannot be read", folder);
+    for (struct dirent *e; (e = readdir(d));)
+        if (is_picture(e->d_name) || path_has_ext(e->d_name, "npy"))
+            vec_push(&names, xstrdup(e->d_name));
+    closedir(d);
+    if (!names.n)
+        return complain("%s: no .png, .jpg or .npy files in it", folder);
+    if (!dirs_make(out, &st))
+        return complain("%s", st.message);
+    qsort(names.at, names.n, sizeof *names.at, by_name);
+    for (uint32_t i = 0; i < names.n; i++) {
+        char *from = path_join(folder, names.at[i]), *to = path_join(out, names.at[i]);
+        texts[at] = from;
+        status |= run_once(m, p, texts, count, to);
+        free(from), free(to), free(names.at[i]);
+    }
+    texts[at] = folder;
+    vec_free(&names);
+    return status;
+}
+
+/* [NAME=]INPUT words to inputs by name, the others in order. */
+static int place_inputs(const pastiche_program *p, const Given *g, const char **texts)
+{
+    int n = pastiche_inputs(p), next = 0;
+    for (int w = 2; w < g->nwords; w++) {
+        char        name[128];
+        const char *rest, *names[64];
+        int         at = -1, k = 0;
+        bool        named = g->words[w][0] != '[' && split_setting(g->words[w], name, sizeof name, &rest) && !strchr(name, '/') && !strchr(name, '.');
+        for (int i = 0; i < n && i < 64; i++) {
+            names[k++] = pastiche_input_name(p, i);
+            if (named && !strcmp(names[i], name))
+                at = i;
+        }
+        if (named && at < 0) {
+            const char *near = nearest_word(name, names, (size_t)k);
+            return complain("'%s' has no input '%s'%s%s%s", g->words[1], name, near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
+        }
+        if (!named) {
+            while (next < n && texts[next])
+                next++;
+            if (next >= n)
+                return complain("'%s' takes %d input%s; '%s' is one more", g->words[1], n, n == 1 ? "" : "s", g->words[w]);
+            at = next++;
+            rest = g->words[w];
+        }
+        if (texts[at])
+            return complain("input '%s' is given twice", names[at]);
+        texts[at] = rest;
+    }
+    for (int i = 0; i < n; i++)
+        if (!texts[i] && !pastiche_input_info(p, i).has_default)
+            return complain("'%s' needs input '%s'", g->words[1], pastiche_input_name(p, i));
+    return 0;
+}
+
+int command_run(int argc, char **argv)
+{
+    static const Option options[] = {
+        { "-o", "OUT", "where the result goes: .png, .jpg or .npy, or a folder for a folder" },
+        { "--weights", "[NET=]FILE", "a training run's weights, one net's, or NET=random; may be repeated" },
+        { "--count", "N", "items to make where the file leaves their number free (default 1)" },
+        SESSION_OPTIONS,
+        EXEC_OPTIONS,
+    };
+    static const Command c = { "run", "FILE EXPORT [[NAME=]INPUT]... -o OUT [--weights FILE.safetensors]...",
+                               "Runs an export. An INPUT is a .png, .jpg or .npy file, a number, a [list, of, numbers], normal:SEED, or a folder of pictures.\n"
+                               "8-bit pixels map by the type's `in [a, b]`; .npy arrays are taken as they are. Outputs clip to their range.",
+                               options, COUNT(options), 2, -1 };
+    static Given   g;
+    SessionOptions so;
+    int64_t        count = 1;
+    int            status = parse_options(&c, argc, argv, &g);
+    if (status >= 0)
+        return status;
+    if (!session_options(&g, &so) || !number_option(&g, "--count", 1, 100000, &count))
+        return 2;
+    const char *out = option_value(&g, "-o");
+    if (!out)
+        return complain("say where the result goes: -o OUT.png"), 2;
+    pastiche_options o = { .set = g.set, .data = g.data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .seed = so.seed };
+    char            *text = NULL;
+    pastiche_model  *m = pastiche_load(g.words[0], &o, &text);
+    if (text)
+        fputs(text, stderr);
+    free(text);
+    if (!m)
+        return 1;
+    Text              given = { 0 };
+    pastiche_program *p = NULL;
+    status = read_given_weights(m, &g, &given);
+    if (status == 0 && !(p = pastiche_compile(m, g.words[1])))
+        status = complain("%s", pastiche_error(m));
+    if (status == 0) {
+        const char  *missing = pastiche_missing_weights(p, given.n ? given.at : "");
+        int          n = pastiche_inputs(p), folder = -1;
+        const char **texts = xmalloc(((size_t)n + 1) * sizeof *texts);
+        if (missing)
+            status = complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
+        else
+            status = place_inputs(p, &g, texts);
+        for (int i = 0; i < n && status == 0; i++)
+            if (texts[i] && path_is_folder(texts[i]))
+                folder = i;
+        if (status == 0)
+            status = folder >= 0 ? run_folder(m, p, texts, folder, count, out) : run_once(m, p, texts, count, out);
+        free(texts);
+    }
+    text_free(&given);
+    pastiche_free(m);
+    return status;
+}

@@ -1,0 +1,49 @@
+/* cli_train.c - pastiche train, over the public API. */
+#include <stdlib.h>
+
+#include "../include/pastiche.h"
+#include "cli.h"
+
+int command_train(int argc, char **argv)
+{
+    static const Option options[] = {
+        SESSION_OPTIONS,
+        { "--steps", "N", "passes through the train block in all (default: as the file says)" },
+        { "--out", "DIR", "folder for what the block writes, losses.csv and weights.safetensors (default: .)" },
+        { "--resume", "DIR", "go on from the newest whole checkpoint in DIR, bit for bit" },
+        { "--weights", "[NET=]FILE", "start from these weights; may be repeated" },
+        { "--strict", NULL, "an unreadable picture is an error" },
+        { "--quiet", NULL, "no progress" },
+        EXEC_OPTIONS,
+    };
+    static const Command c = { "train", "FILE [TRAIN] [--steps N] [--out DIR] [--resume DIR] ...", "Trains as a train block says. ^C saves and stops; --resume goes on.", options, COUNT(options), 1, 2 };
+    static Given g;
+    int          status = parse_options(&c, argc, argv, &g);
+    if (status >= 0)
+        return status;
+    SessionOptions so;
+    int64_t        steps = 0;
+    if (!session_options(&g, &so) || !number_option(&g, "--steps", 1, INT64_MAX / 2, &steps))
+        return 2;
+    pastiche_options o = { .set = g.set, .data = g.data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .seed = so.seed, .strict = so.strict };
+    char            *text = NULL, *weights = NULL;
+    pastiche_model  *m = pastiche_load(g.words[0], &o, &text);
+    if (text)
+        fputs(text, stderr);
+    free(text);
+    if (!m)
+        return 1;
+    status = read_given_weights(m, &g, NULL);
+    if (status == 0) {
+        pastiche_train_options to = { .steps = steps, .out = option_value(&g, "--out"), .resume = option_value(&g, "--resume"), .progress = option_given(&g, "--quiet") ? NULL : stdout };
+        bool                   stopped = false;
+        bool                   ok = pastiche_train(m, g.nwords > 1 ? g.words[1] : NULL, &to, &weights, &stopped);
+        if (!ok)
+            status = complain("%s", pastiche_error(m));
+        else if (to.progress)
+            printf("%s%s\n", stopped ? "stopped and saved; --resume goes on.  Weights: " : "weights: ", weights);
+    }
+    free(weights);
+    pastiche_free(m);
+    return status;
+}

@@ -1,0 +1,254 @@
+/* gradcheck.c - the `test` blocks of a user's file: asserts, and gradients against finite differences, both in float64 on the reference interpreter.
+ *
+ * For every parameter tensor of a step's minimize: directional derivatives along three seeded random directions, and every single entry of tensors under 64
+ * elements. The loss is copied into a graph whose parameters are inputs, so a loss that follows an earlier update is checked at the updated weights.
+ */
+#include "gradcheck.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    Session *s;                    /* around the check's own model */
+    const Check *check;
+    Graph   *loss;                 /* inputs: the step's, then a tensor for each parameter */
+    Ref      loss_ref;
+    Tensor  *inputs; uint32_t nstep, n;
+    RunState rs;
+    Text    *out;
+    double   worst;
+} GradCheck;
+
+static bool eval_loss(GradCheck *c, double *v, Status *st)
+{
+    Tensor r = { 0 };
+    bool   ok = interpret(c->loss, c->inputs, c->s->vars, &c->rs, &c->loss_ref, 1, &r, st);
+    if (ok)
+        *v = tensor_get(&r, 0);
+    tensor_free(&r);
+    return ok;
+}
+
+/* (loss(w + eps d) - loss(w - eps d)) / 2 eps for parameter number p; dir NULL: the unit vector of entry `at` */
+static bool difference(GradCheck *c, uint32_t p, const double *dir, int64_t at, double *v, Status *st)
+{
+    const double eps = 1e-6;
+    Tensor      *w = &c->inputs[c->nstep + p];
+    double      *x = w->data, up = 0, down = 0;
+    int64_t      n = tensor_count(w);
+    double      *keep = xmalloc((size_t)(n + 1) * sizeof *keep);
+    memcpy(keep, x, (size_t)n * sizeof *keep);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = keep[i] + eps * (dir ? dir[i] : i == at);
+    bool ok = eval_loss(c, &up, st);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = keep[i] - eps * (dir ? dir[i] : i == at);
+    ok = ok && eval_loss(c, &down, st);
+    memcpy(x, keep, (size_t)n * sizeof *keep);
+    free(keep);
+    *v = (up - down) / (2 * eps);
+    return ok;
+}
+
+static bool agrees(GradCheck *c, double want, double got, double scale)
+{
+    double error = fabs(want - got) / (1e-5 * fmax(1, scale) + c->check->tol * fmax(fabs(want), fabs(got)));
+    c->worst = fmax(c->worst, error);
+    return error <= 1;
+}
+
+/* One parameter tensor; prints what disagrees. false only when something could not be computed. */
+static bool check_tensor(GradCheck *c, uint32_t p, const char *name, const Tensor *grad, double scale, bool *good, Status *st)
+{
+    int64_t n = tensor_count(grad);
+    double *dir = xmalloc((size_t)(n + 1) * sizeof *dir), fd;
+    bool    ok = true;
+    for (int k = 0; k < 3 && ok; k++) {
+        double along = 0, length = 0;
+        for (int64_t i = 0; i < n; i++) {
+            dir[i] = rng_normal((Rng){ 7, (uint32_t)k }, hash_bytes(name, strlen(name), 0), (uint64_t)i);
+            length += dir[i] * dir[i];
+        }
+        for (int64_t i = 0; i < n; i++) {
+            dir[i] /= sqrt(length) + 1e-300;
+            along += dir[i] * tensor_get(grad, i);
+        }
+        ok = difference(c, p, dir, 0, &fd, st);
+        if (ok && !agrees(c, along, fd, scale)) {
+            text_addf(c->out, "    %s: along direction %d the gradient is %.9g, differences give %.9g\n", name, k, along, fd);
+            *good = false;
+            break;
+        }
+    }
+    for (int64_t i = 0; i < n && n < 64 && ok && *good; i++) {
+        ok = difference(c, p, NULL, i, &fd, st);
+        if (ok && !agrees(c, tensor_get(grad, i), fd, scale)) {
+            text_addf(c->out, "    %s[%lld]: the gradient is %.9g, differences give %.9g\n", name, (long long)i, tensor_get(grad, i), fd);
+            *good = false;
+        }
+    }
+    free(dir);
+    return ok;
+}
+
+/* Random inputs of the sizes the check names. */
+static bool make_inputs(GradCheck *c, const Graph *g, Status *st)
+{
+    DimBind  binds[64];
+    uint32_t nb = 0;
+    for (uint32_t i = 0; i < c->check->nsizes && nb < COUNT(binds); i++)
+        binds[nb++] = (DimBind){ dim_sym(g->dims, intern(c->check->sizes[i].name)), (int64_t)c->check->sizes[i].value };
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        const GraphInput *in = &g->inputs.at[i];
+        int64_t           shape[MAX_RANK], v;
+        if (in->kind == IN_INT) {
+            if (!dim_eval(g->dims, in->symbol, binds, nb, &v))
+                return status_fail(st, "gradcheck needs a size for '%s', e.g. %s: 2", in->name, in->name);
+            if (!tensor_alloc(&c->inputs[i], DT_I32, 0, NULL, st))
+                return false;
+            tensor_set(&c->inputs[i], 0, (double)v);
+            continue;
+        }
+        for (int k = 0; k < in->rank; k++)
+            if (!dim_eval(g->dims, in->shape[k], binds, nb, &shape[k])) {
+                Arena a = { 0 };
+                status_fail(st, "gradcheck needs sizes for '%s' of input '%s', e.g. N: 2", dim_text(g->dims, in->shape[k], &a), in->name);
+                arena_free(&a);
+                return false;
+            }
+        if (!tensor_alloc(&c->inputs[i], in->dtype == DT_F32 ? DT_F64 : in->dtype, in->rank, shape, st))
+            return false;
+        for (int64_t k = 0; k < tensor_count(&c->inputs[i]); k++)
+            tensor_set(&c->inputs[i], k, in->dtype == DT_F32 ? 0.7 * rng_normal((Rng){ 11, i }, 0, (uint64_t)k) : (double)(k % 2));
+    }
+    return true;
+}
+
+/* The loss as a function of the parameters' values. */
+static void cut_loss(GradCheck *c, const Graph *g, const Minimized *m)
+{
+    Ref *map = xmalloc(g->nodes.n * sizeof *map);
+    c->loss = graph_new("gradcheck", g->dims);
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        vec_push(&c->loss->inputs, g->inputs.at[i]);
+    for (uint32_t i = 0; i < m->n; i++) {
+        Type       t = node_type(g, m->values[i]);
+        int64_t    index = g->inputs.n + i;
+        GraphInput in = { .name = c->s->model->vars.at[m->vars[i]].name, .dtype = t.dtype, .rank = (uint8_t)t.rank };
+        memcpy(in.shape, t.shape, sizeof in.shape);
+        vec_push(&c->loss->inputs, in);
+        map[m->values[i]] = make_node(c->loss, OP_input, t.dtype, t.rank, t.shape, 0, NULL, 1, &index, 0);
+    }
+    c->loss_ref = graph_copy(c->loss, g, m->loss, map);
+    free(map);
+}
+
+static bool check_minimized(GradCheck *c, const Graph *g, const Minimized *m, bool *good, Status *st)
+{
+    Ref    *want = xmalloc((2 * m->n + 1) * sizeof *want);
+    Tensor *got = xmalloc((2 * m->n + 1) * sizeof *got);
+    double  loss = 0;
+    for (uint32_t i = 0; i < m->n; i++) {
+        want[i] = m->values[i];
+        want[m->n + i] = m->grads[i];
+    }
+    bool ok = interpret(g, c->inputs, c->s->vars, &c->rs, want, 2 * m->n, got, st);
+    cut_loss(c, g, m);
+    for (uint32_t i = 0; i < m->n && ok; i++) {
+        c->inputs[c->nstep + i] = got[i];
+        got[i] = (Tensor){ 0 };
+    }
+    ok = ok && eval_loss(c, &loss, st);
+    for (uint32_t i = 0; i < m->n && ok; i++)
+        ok = check_tensor(c, i, c->s->model->vars.at[m->vars[i]].name, &got[m->n + i], fabs(loss), good, st);
+    for (uint32_t i = 0; i < 2 * m->n; i++)
+        tensor_free(&got[i]);
+    for (uint32_t i = 0; i < m->n; i++)
+        tensor_free(&c->inputs[c->nstep + i]);
+    graph_free(c->loss);
+    free(want), free(got);
+    return ok;
+}
+
+static bool check_gradients(const Session *parent, const Check *check, Text *out, Status *st)
+{
+    Session     s;
+    const Step *step = &check->model->steps.at[check->step];
+    uint32_t    most = 0;
+    bool        good = true, ok = session_adopt(&s, check->model, parent, st);
+    for (uint32_t i = 0; i < step->minimized.n; i++)
+        most = step->minimized.at[i].n > most ? step->minimized.at[i].n : most;
+    GradCheck c = { .s = &s, .check = check, .nstep = step->graph->inputs.n, .out = out };
+    c.rs.rng.step = 1;
+    c.rs.runtime[RT_EPOCH_STEPS] = 1;
+    c.inputs = xmalloc((c.nstep + most + 1) * sizeof *c.inputs);
+    ok = ok && make_inputs(&c, step->graph, st) && session_prepare_random(&s, step->graph, st);
+    if (ok && !step->minimized.n)
+        ok = status_fail(st, "step '%s' minimises nothing", step->name);
+    for (uint32_t i = 0; i < step->minimized.n && ok; i++)
+        ok = check_minimized(&c, step->graph, &step->minimized.at[i], &good, st);
+    for (uint32_t i = 0; i < c.nstep; i++)
+        tensor_free(&c.inputs[i]);
+    free(c.inputs);
+    session_release(&s);
+    if (ok && good)
+        text_addf(out, "  ok    gradcheck(%s): worst error %.2g of what is allowed\n", step->name, c.worst);
+    else
+        text_addf(out, "  FAIL  gradcheck(%s)%s%s\n", step->name, ok ? "" : ": ", ok ? "" : st->message);
+    *st = (Status){ 0 };
+    return ok && good;
+}
+
+static bool check_asserts(Session *s, const Check *check, uint32_t *passed, Text *out, Status *st)
+{
+    const Graph *g = check->graph;
+    Ref         *want = xmalloc(g->outputs.n * sizeof *want);
+    Tensor      *got = xmalloc(g->outputs.n * sizeof *got);
+    RunState     rs = { .rng = { 0, 1 } };
+    bool         good = true;
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        want[i] = g->outputs.at[i].value;
+    if (session_prepare_random(s, g, st) && interpret(g, NULL, s->vars, &rs, want, g->outputs.n, got, st)) {
+        for (uint32_t i = 0; i < g->outputs.n; i++) {
+            bool holds = tensor_get(&got[i], 0) != 0;
+            *passed += holds;
+            good = good && holds;
+            if (!holds)
+                text_addf(out, "  FAIL  %s:%u: this assert does not hold\n", s->sources.files.at[g->outputs.at[i].loc.file].path, g->outputs.at[i].loc.line);
+        }
+    } else {
+        text_addf(out, "  FAIL  asserts: %s\n", st->message);
+        *st = (Status){ 0 };
+        good = false;
+    }
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        tensor_free(&got[i]);
+    free(want), free(got);
+    return good;
+}
+
+bool run_tests(Session *s, uint32_t *passed, uint32_t *failed, Text *out)
+{
+    *passed = *failed = 0;
+    for (uint32_t i = 0; i < s->model->tests.n; i++) {
+        const Test *t = &s->model->tests.at[i];
+        text_addf(out, "%s\n", t->title);
+        for (uint32_t k = 0; k < t->checks.n; k++) {
+            const Check *c = &t->checks.at[k];
+            Status       st = { 0 };
+            uint32_t     held = 0;
+            bool         ok = c->kind == CHECK_GRADIENTS ? check_gradients(s, c, out, &st) : check_asserts(s, c, &held, out, &st);
+            if (c->kind == CHECK_GRADIENTS) {
+                *passed += ok;
+                *failed += !ok;
+            } else {
+                *passed += held;
+                *failed += c->graph->outputs.n - held;
+                if (ok)
+                    text_addf(out, "  ok    %u assert%s\n", held, held == 1 ? "" : "s");
+            }
+        }
+    }
+    return *failed == 0;
+}
