@@ -215,6 +215,13 @@ static const Args *find_init(Elab *e, FileScope *f, const char *layer)
     return NULL;
 }
 
+static bool follows_param(Elab *e, const Var *v)
+{
+    const Net *n = &e->m->nets.at[v->net];
+    int32_t    base = find_var(e, arena_printf(e->arena, "%s%s", e->m->nets.at[n->ema_of].name, v->name + strlen(n->name)));
+    return base >= 0 && e->m->vars.at[base].kind == VAR_PARAM;
+}
+
 /* A row of `check`'s table: what the net's own text applies, with the layers of std as units. */
 static void add_row(Elab *e, Decl *d, const char *path, int32_t net, const Type *out, uint32_t first_var, uint32_t first_node, Loc loc)
 {
@@ -223,7 +230,7 @@ static void add_row(Elab *e, Decl *d, const char *path, int32_t net, const Type 
     for (uint32_t i = first_var; i < e->m->vars.n; i++) {
         const Var *v = &e->m->vars.at[i];
         int64_t    n = 1, k;
-        if (v->kind != VAR_PARAM || v->net != net)
+        if (v->net != net || v->kind == VAR_STATE || (v->kind == VAR_EMA && !follows_param(e, v)))
             continue;
         for (int a = 0; a < v->rank; a++)
             n *= dim_is_const(e->m->dims, v->shape[a], &k) ? k : 0;
