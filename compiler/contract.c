@@ -200,7 +200,9 @@ void contract_plan(Graph *g, Ref r, const Target *t, ContractPlan *p)
     Conv c = conv_of(g, r);
     if (!c.fixed)
         return;
-    if (c.op != OP_conv_dw)
+    if (c.op == OP_conv_dw)
+        plan_dw(g, &c, t, p);
+    else
         plan_conv(g, &c, t, p);
 }
 
@@ -318,6 +320,52 @@ void result_store(Result *r, LLVMValueRef acc, const At4 *at)
     vec_store_mask(e, acc, addr(e, r->view.base, off), at->mask);
 }
 
+/* Halves are added, two vectors becoming one, until one is left; then its own halves. */
+LLVMValueRef sum_lanes(Emit *e, LLVMValueRef *v, int n)
+{
+    int lanes = lanes_of(v[0]), part = lanes;      /* a vector holds lanes/part of the first vectors' partial sums, `part` lanes each */
+    int lo[64], hi[64];
+    while (n > 1) {
+        int half = part / 2;
+        for (int i = 0; i < lanes; i++) {
+            int piece = i / half;  /* of the concatenation of two vectors */
+            lo[i] = piece * part + i % half;
+            hi[i] = lo[i] + half;
+        }
+        for (int i = 0; i < n / 2; i++)
+            v[i] = f_add(e, shuffle(e, v[2 * i], v[2 * i + 1], lo, lanes), shuffle(e, v[2 * i], v[2 * i + 1], hi, lanes));
+        n /= 2;
+        part = half;
+    }
+    LLVMValueRef s = v[0];
+    for (; part > 1; part /= 2) {
+        int now = lanes_of(s), half = part / 2;
+        for (int i = 0; i < now / 2; i++) {
+            lo[i] = i / half * part + i % half;
+            hi[i] = lo[i] + half;
+        }
+        s = f_add(e, shuffle(e, s, s, lo, now / 2), shuffle(e, s, s, hi, now / 2));
+    }
+    return s;
+}
+
+LLVMValueRef spaced_load(Emit *e, LLVMValueRef at, int step, LLVMValueRef mask)
+{
+    int vec = e->target->vec;
+    if (step == 1)
+        return vec_load_mask(e, at, vec, mask);
+    LLVMValueRef index[64];
+    for (int i = 0; i < vec; i++)
+        index[i] = c_int(e, (int64_t)i * step);
+    LLVMValueRef lanes = LLVMConstVector(index, (unsigned)vec);
+    LLVMTypeRef  over[] = { t_vec(t_f32(e), vec), t_vec(t_ptr(e), vec) };
+    unsigned     id = LLVMLookupIntrinsicID("llvm.masked.gather", strlen("llvm.masked.gather"));
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, over, 2);
+    LLVMValueRef on = mask ? mask : LLVMConstAllOnes(t_vec(t_i1(e), vec));
+    LLVMValueRef args[] = { LLVMBuildGEP2(e->b, t_f32(e), at, &lanes, 1, ""), LLVMConstInt(t_i32(e), 4, 0), on, LLVMConstNull(over[0]) };
+    return LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, 4, "");
+}
+
 /* By log2(n) rounds of swaps between vectors 2^k apart. */
 void transpose_lanes(Emit *e, LLVMValueRef *v, int n)
 {
@@ -350,7 +398,7 @@ void tile_line(Emit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueRef size, i
     LLVMValueRef left = i_sub(e, to, x), wide = c_int(e, w), narrow = c_int(e, w2);
     LLVMValueRef rest = LLVMBuildAnd(e->b, i_less(e, narrow, left), i_less(e, left, wide), "");
     LLVMValueRef overlap = LLVMBuildAnd(e->b, rest, i_less(e, c_int(e, w - 1), size), "");
-    LLVMValueRef plenty = LLVMBuildOr(e->b, i_equal(e, left, wide), i_less(e, c_int(e, 2 * w2), left), "");
+    LLVMValueRef plenty = LLVMBuildOr(e->b, i_equal(e, left, wide), i_less(e, c_int(e, w > 2 * w2 ? w : 2 * w2), left), "");   /* else two narrow ones do */
     If           f = if_begin(e, LLVMBuildOr(e->b, overlap, plenty, ""));
     tile(ctx, i_min(e, x, i_sub(e, size, wide)), w);
     store(e, i_addc(e, x, w), at);
@@ -375,6 +423,8 @@ void emit_pack(Emit *e, const ContractPlan *p)
     assert(p->packed >= 0);
     if (p->variant[V_ALGO] == ALGO_MATMUL)
         pack_matmul(e, p);
+    else if (p->variant[V_ALGO] == ALGO_DEPTH)
+        pack_depth(e, p);
     else
         pack_conv(e, p);
 }
@@ -403,7 +453,16 @@ static Dim work_of(Emit *e, const ContractPlan *p)
 void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx)
 {
     static void (*const emitters[])(Emit *, const Job *) = {
-        [ALGO_GENERIC] = emit_generic, [ALGO_CONV] = emit_conv, [ALGO_MATMUL] = emit_matmul, [ALGO_MATMUL_LANES] = emit_matmul_lanes,
+        [ALGO_GENERIC] = emit_generic,
+        [ALGO_CONV] = emit_conv,
+        [ALGO_NARROW] = emit_narrow,
+        [ALGO_PIXELS] = emit_pixels,
+        [ALGO_DEPTH] = emit_depth,
+        [ALGO_DW] = emit_dw,
+        [ALGO_DW_LANES] = emit_dw_lanes,
+        [ALGO_DW_PIXELS] = emit_dw_pixels,
+        [ALGO_MATMUL] = emit_matmul,
+        [ALGO_MATMUL_LANES] = emit_matmul_lanes,
     };
     Job j = { p, out, epilogue, ctx };
     e->kernel->flops = work_of(e, p);
@@ -414,5 +473,8 @@ void emit_combine(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue,
 {
     Job j = { p, out, epilogue, ctx };
     assert(p->combine);
-    emit_matmul_combine(e, &j);
+    if (p->variant[V_ALGO] == ALGO_MATMUL)
+        emit_matmul_combine(e, &j);
+    else
+        emit_dw_combine(e, &j);
 }

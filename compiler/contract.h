@@ -18,7 +18,7 @@
 
 #include "emit.h"
 
-typedef enum { ALGO_GENERIC, ALGO_CONV, ALGO_NARROW, ALGO_DEPTH, ALGO_DW, ALGO_DW_LANES, ALGO_MATMUL, ALGO_MATMUL_LANES } Algo;
+typedef enum { ALGO_GENERIC, ALGO_CONV, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES } Algo;
 
 /* plan->variant[] by name. */
 enum {
@@ -87,6 +87,8 @@ LLVMValueRef zero_acc(Emit *e);                                        /* a vect
 Dim  const_dim(Emit *e, int64_t v);
 
 void transpose_lanes(Emit *e, LLVMValueRef *v, int n);                   /* v[0..n) of n lanes: v[i] lane j <-> v[j] lane i */
+LLVMValueRef sum_lanes(Emit *e, LLVMValueRef *v, int n);               /* lane i of the result: the sum over lanes of v[i]; n lanes, a power of two up to V; destroys v */
+LLVMValueRef spaced_load(Emit *e, LLVMValueRef at, int step, LLVMValueRef mask);   /* V floats, step apart; mask NULL: all */
 /* Covers from .. to (part of 0 .. size) by calls of tile(ctx, start, width) with three widths: w, one that overlaps what came before when more than w2 are left, w2 < w, and 1
  * when size is less than w2. */
 typedef void (*TileAt)(void *ctx, LLVMValueRef at, int width);
@@ -98,21 +100,27 @@ int    most_rows(const Target *t, int nb);         /* that fit */
 double fma_rate(int rows, int nb);                 /* estimated share of the peak */
 double tile_waste(int64_t n, int64_t tile);        /* n / what tiles of that size compute */
 void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p);
+void    plan_narrow(const ConvMap *m, const Target *t, ContractPlan *p);
+void    plan_pixels(const Conv *c, const ConvMap *m, const Target *t, ContractPlan *p);
+int64_t plan_depth(const ConvMap *m, const Target *t, ContractPlan *p);      /* elements of packed weights */
 void plan_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p);
 void plan_matmul(Graph *g, const Target *t, ContractPlan *p);
 
 typedef struct { const ContractPlan *p; Layout out; Epilogue epilogue; void *ctx; } Job;    /* what emit_contract was asked for */
 void emit_conv(Emit *e, const Job *j);
 void emit_narrow(Emit *e, const Job *j);
+void emit_pixels(Emit *e, const Job *j);
 void emit_depth(Emit *e, const Job *j);
 void emit_dw(Emit *e, const Job *j);
 void emit_dw_lanes(Emit *e, const Job *j);
+void emit_dw_pixels(Emit *e, const Job *j);
 void emit_dw_combine(Emit *e, const Job *j);
 void emit_matmul(Emit *e, const Job *j);
 void emit_matmul_lanes(Emit *e, const Job *j);
 void emit_matmul_combine(Emit *e, const Job *j);
 void emit_generic(Emit *e, const Job *j);
 void pack_conv(Emit *e, const ContractPlan *p);
+void pack_depth(Emit *e, const ContractPlan *p);
 void pack_matmul(Emit *e, const ContractPlan *p);
 
 /* Packed conv weights: a panel a (phase, group, tile of output channels), in that order.

@@ -98,17 +98,27 @@ void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     ConvMap m;
     if (!conv_map(c, &m))
         return;
-    bool in = m.Cin >= t->vec, out = m.Cout >= t->vec;
-    if (out)
-        plan_blocked(c, &m, t, p);
-    else
+    bool in = m.Cin >= t->vec, out = m.Cout >= t->vec, strided = m.axis[0].count > 1 || m.axis[1].count > 1;
+    bool depth = in && c->groups > 1 && c->groups == c->C && c->groups == c->K, pixels = !in && !out;
+    if (pixels && strided)
         return;
-    (void)in;
     for (int d = 0; d < 2; d++) {
         p->in[0].halo[2 * d] = (int16_t)m.axis[d].lo;
         p->in[0].halo[2 * d + 1] = (int16_t)m.axis[d].hi;
     }
+    if (pixels) {
+        plan_pixels(c, &m, t, p);
+        return;
+    }
     p->packed = 1;
+    if (depth) {
+        p->packed_elems = dim_const(g->dims, plan_depth(&m, t, p));
+        return;
+    }
+    if (out)
+        plan_blocked(c, &m, t, p);
+    else
+        plan_narrow(&m, t, p);
     p->packed_elems = dim_const(g->dims, conv_panels(&m, p, p->in[0].block).total);
 }
 
