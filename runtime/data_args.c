@@ -1,7 +1,7 @@
 /* data_args.c - the arguments of data sources: one table a source, from which come checking, messages with a "did you mean", defaults and the manual.
  *
  * A new argument is a row in the tables of the sources that take it and a member of DataConfig. Rows marked `required` may be given by position, in order.
- * Codes: E0340 unknown source, E0341 unknown argument, E0342 a wrong value, E0343 an argument missing or given twice, E0344 a file that is needed to know the type.
+ * Codes: E0540 unknown source, E0541 unknown argument, E0542 a wrong value, E0543 an argument missing or given twice, E0544 a file that is needed to know the type.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ typedef struct { const Data *data; const DataSource *source; DataConfig *c; Diag
 static Diag *wrong(Parse *p, Loc loc, const char *arg, const char *want)
 {
     p->ok = false;
-    return diag_error(p->d, 342, loc, "%s: '%s' must be %s", p->source->name, arg, want);
+    return diag_error(p->d, 542, loc, "%s: '%s' must be %s", p->source->name, arg, want);
 }
 
 static bool whole(const DataArg *a, int64_t lo, int64_t hi, int64_t *v)
@@ -165,14 +165,14 @@ static const ArgSpec *find_arg(Parse *p, const DataArg *a, uint32_t position)
     }
     p->ok = false;
     if (!a->name) {
-        Diag *g = diag_error(p->d, 341, a->loc, "%s: this argument needs a name", s->name);
+        Diag *g = diag_error(p->d, 541, a->loc, "%s: this argument needs a name", s->name);
         diag_hint(p->d, g, "for example %s: ...", s->args[s->nargs > 1 ? 1 : 0].name);
         return NULL;
     }
     Text all = { 0 };
     for (size_t i = 0; i < s->nargs; i++)
         text_addf(&all, "%s%s", i ? ", " : "", names[i]);
-    Diag       *g = diag_error(p->d, 341, a->loc, "%s has no argument '%s'; it has: %s", s->name, a->name, all.at);
+    Diag       *g = diag_error(p->d, 541, a->loc, "%s has no argument '%s'; it has: %s", s->name, a->name, all.at);
     const char *near = nearest_word(a->name, names, s->nargs);
     if (near)
         diag_hint(p->d, g, "Did you mean '%s'?", near);
@@ -195,7 +195,7 @@ bool config_parse(const Data *data, const DataSource *source, DataConfig *c, Dia
             continue;
         uint32_t bit = 1u << (spec - source->args);
         if (seen & bit) {
-            diag_error(d, 343, a->loc, "%s: '%s' is given twice", source->name, spec->name);
+            diag_error(d, 543, a->loc, "%s: '%s' is given twice", source->name, spec->name);
             p.ok = false;
         }
         seen |= bit;
@@ -208,7 +208,7 @@ bool config_parse(const Data *data, const DataSource *source, DataConfig *c, Dia
         parse_augment(&p, augment);
     for (size_t i = 0; i < source->nargs; i++)
         if (source->args[i].required && !(seen & 1u << i)) {
-            Diag *g = diag_error(d, 343, data->loc, "%s: '%s' is missing: %s", source->name, source->args[i].name, source->args[i].doc);
+            Diag *g = diag_error(d, 543, data->loc, "%s: '%s' is missing: %s", source->name, source->args[i].name, source->args[i].doc);
             diag_hint(d, g, "for example data %s = %s(\"data/%s\", ...)", data->name, source->name, data->name);
             p.ok = false;
         }
@@ -232,7 +232,7 @@ bool describe_data(Data *data, DimTable *dims, Diags *d)
         const char *names[COUNT(sources)];
         for (size_t i = 0; i < COUNT(sources); i++)
             names[i] = sources[i]->name;
-        Diag       *g = diag_error(d, 340, data->loc, "'%s' is no data source; they are: images, image, labelled, mnist, npy, scenes", data->source);
+        Diag       *g = diag_error(d, 540, data->loc, "'%s' is no data source; they are: images, image, labelled, mnist, npy, scenes", data->source);
         const char *near = nearest_word(data->source, names, COUNT(names));
         if (near)
             diag_hint(d, g, "Did you mean '%s'?", near);
@@ -244,7 +244,7 @@ bool describe_data(Data *data, DimTable *dims, Diags *d)
     int   n = source->fields(&c, folder, fields, &st);
     free(folder);
     if (!n) {
-        diag_error(d, source == &source_npy ? 344 : 343, data->loc, "%s: %s", source->name, st.message);
+        diag_error(d, source == &source_npy ? 544 : 543, data->loc, "%s: %s", source->name, st.message);
         return false;
     }
     data->batch = c.batch;
