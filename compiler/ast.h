@@ -142,7 +142,7 @@ File *parse_file(Arena *arena, Diags *d, uint16_t source);
 void format_file(const File *f, const Sources *s, Text *out);
 void print_ast(const File *f, Text *out);           /* --stage parse: an s-expression a line */
 
-/* Stated limits of the reader; going past one is E06xx. */
-enum { MAX_SOURCE_BYTES = 1 << 20, MAX_NESTING = 200, MAX_IMPORT_DEPTH = 32, MAX_REPEAT = 10000, MAX_NODES = 2000000 };
+/* Stated limits of the reader; going past one is E06xx. MAX_WORK: evaluations of one elaboration; a call and an iteration count as 16. */
+enum { MAX_SOURCE_BYTES = 1 << 20, MAX_NESTING = 200, MAX_IMPORT_DEPTH = 32, MAX_REPEAT = 10000, MAX_NODES = 2000000, MAX_WORK = 1 << 24 };
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A Diag is returned, never printed, by the library. Codes are stable: E01xx text and syntax, E02xx shapes and dims,
  * E03xx names and declarations, E04xx differentiation, E05xx training blocks, E06xx limits, W09xx warnings.
- * The limits: E0601 nesting, E0602 nodes, E0603 imports, E0604 repeats, E0605 states, E0606 file size, E0607 broken UTF-8, E0608 control bytes.
+ * The limits: E0601 nesting, E0602 nodes, E0603 imports, E0604 repeats, E0605 states, E0606 file size, E0607 broken UTF-8, E0608 control bytes,
+ * E0609 work, E0610 sizes.
  * The texts that golden tests rely on are produced in one place each.
  */
 #ifndef PASTICHE_DIAG_H

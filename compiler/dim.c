@@ -41,6 +41,7 @@ struct DimTable {
     Vec(Atom)     atoms;
     Index         poly_index, mono_index, atom_index;
     uint32_t      fresh;
+    bool          overflowed;      /* an expression was too large and became an unknown */
 };
 
 static Dim  add(DimTable *t, Dim a, Dim b, int64_t scale);
@@ -406,7 +407,9 @@ static Dim finish(DimTable *t, Terms *w, bool too_big)
     combine(t, w);
     for (int guard = 0; guard < 64 && w->n <= MAX_TERMS && !too_big && rewrite_half(t, w, &too_big); guard++)
         combine(t, w);
-    Dim d = too_big || w->n > MAX_TERMS ? fresh(t, "huge") : intern_poly(t, w->at, w->n);
+    bool huge = too_big || w->n > MAX_TERMS;
+    Dim  d = huge ? fresh(t, "huge") : intern_poly(t, w->at, w->n);
+    t->overflowed |= huge;
     vec_free(w);
     return d;
 }
@@ -492,7 +495,7 @@ static Dim floor_atom(DimTable *t, Terms *r, int64_t k)
     }
     Dim inner = finish(t, r, false);
     if (depth >= MAX_DEPTH)
-        return fresh(t, "deep");
+        return t->overflowed = true, fresh(t, "deep");
     return from_atom(t, intern_atom(t, (Atom){ .inner = inner, .k = k, .depth = depth + 1 }));
 }
 
@@ -612,6 +615,11 @@ Dim dim_sym(DimTable *t, const char *name)
         t->fresh = (uint32_t)atoi(tick + 1);
     unlock(t);
     return d;
+}
+
+bool dims_overflowed(const DimTable *t)
+{
+    return t->overflowed;
 }
 
 Dim dim_fresh(DimTable *t, const char *hint)

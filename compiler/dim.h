@@ -21,6 +21,7 @@ void      dims_free(DimTable *t);
 Dim  dim_const(DimTable *t, int64_t v);
 Dim  dim_sym(DimTable *t, const char *name);                 /* the symbol of that interned name */
 Dim  dim_fresh(DimTable *t, const char *hint);               /* a new symbol, printed as hint'1, hint'2, ...: an unknown of unification */
+bool dims_overflowed(const DimTable *t);                     /* some expression was too large: it became an unknown, which equals nothing */
 Dim  dim_add(DimTable *t, Dim a, Dim b);
 Dim  dim_sub(DimTable *t, Dim a, Dim b);
 Dim  dim_mul(DimTable *t, Dim a, Dim b);

@@ -55,6 +55,8 @@ static const char *chain_text(Elab *e)
 
 Diag *elab_error(Elab *e, int code, Loc loc, const char *fmt, ...)
 {
+    if (e->limit_reported)
+        return NULL;               /* what goes wrong now follows from that */
     va_list ap;
     va_start(ap, fmt);
     char text[1024];
@@ -66,20 +68,33 @@ Diag *elab_error(Elab *e, int code, Loc loc, const char *fmt, ...)
     return g;
 }
 
+/* Reports a limit, after which the elaboration only unwinds. */
+static void stop_at_limit(Elab *e, int code, Loc loc, const char *what)
+{
+    elab_error(e, code, loc, "%s", what);
+    e->limit_reported = true;
+}
+
+bool spend(Elab *e, uint32_t work, Loc loc)
+{
+    e->work = e->work + work < e->work ? UINT32_MAX : e->work + work;
+    if (e->work > MAX_WORK && !e->limit_reported)
+        stop_at_limit(e, 609, loc, "elaborating this file takes too long: repeats or calls inside one another multiply");
+    return !e->limit_reported;
+}
+
 bool enter(Elab *e, Loc loc)
 {
-    if (e->depth >= MAX_NESTING) {
-        if (!e->limit_reported)
-            elab_error(e, 601, loc, "nesting deeper than %d: does a module or function apply itself without end?", MAX_NESTING);
-        e->limit_reported = true;
+    if (!spend(e, 1, loc))
         return false;
-    }
-    if (e->gs && e->gs->g->nodes.n > MAX_NODES) {
-        if (!e->limit_reported)
-            elab_error(e, 602, loc, "the graph grows past %d nodes", MAX_NODES);
-        e->limit_reported = true;
+    if (e->depth >= MAX_NESTING)
+        stop_at_limit(e, 601, loc, arena_printf(e->arena, "nesting deeper than %d: does a module or function apply itself without end?", MAX_NESTING));
+    else if (e->gs && e->gs->g->nodes.n > MAX_NODES)
+        stop_at_limit(e, 602, loc, arena_printf(e->arena, "the graph grows past %d nodes", MAX_NODES));
+    else if (dims_overflowed(e->m->dims))
+        stop_at_limit(e, 610, loc, "a size around here is too large an expression to compute with");
+    if (e->limit_reported)
         return false;
-    }
     e->depth++;
     return true;
 }
@@ -124,6 +139,7 @@ Value *scope_find(Frame *f, const char *name)
 
 Frame *frame_push(Elab *e, FileScope *file, const char *what, Loc call)
 {
+    spend(e, 16, call);
     Frame *f = ARENA_NEW(e->arena, Frame);
     f->up = e->frame;
     f->file = file;
@@ -582,6 +598,8 @@ Model *elaborate(const char *path, Sources *sources, Diags *d, const ElabOptions
         e.init_state = &init;
         e.let_state = &lets;
         elaborate_items(&e);
+        if (!e.limit_reported && !d->errors && dims_overflowed(m->dims))
+            stop_at_limit(&e, 610, (Loc){ .file = main->file->source, .line = 1 }, "a size in this file is too large an expression to compute with");
         m->init_args = init.args, m->ninit_args = init.nargs;
         m->let_args = lets.args, m->nlet_args = lets.nargs;
         free(init.cur), free(lets.cur);

@@ -138,7 +138,8 @@ struct Elab {
     Vec(NetInfo) nets;
     Vec(OptimInfo) optims;
     uint32_t    depth, nodes_reported;
-    bool        limit_reported;
+    bool        limit_reported;    /* from then on nothing is evaluated and nothing said */
+    uint32_t    work;              /* against MAX_WORK */
     uint32_t    layer_depth;
     const Type *init_type;         /* while an initial value is evaluated: the variable's type */
     bool        probe_failed;      /* a probed net's weights depend on its input's type: its first use decides */
@@ -185,6 +186,7 @@ void  run_block(Elab *e, const Block *b);
 Value binary(Elab *e, BinOp op, Value a, Value b, Loc loc);
 Value index_value(Elab *e, Value a, const Expr *x);
 bool  enter(Elab *e, Loc loc);                               /* depth guard; pair with leave */
+bool  spend(Elab *e, uint32_t work, Loc loc);                /* false: too much has been done, which is reported */
 void  leave(Elab *e);
 
 /* ---- types ---- */

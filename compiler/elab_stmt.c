@@ -73,7 +73,7 @@ static void run_repeat(Elab *e, const Stmt *s)
     Frame      *f = e->frame;
     const char *iteration = f->iteration, *text = f->iteration_text;
     Scope      *scope = f->scope;
-    for (int64_t i = lo; i < hi && !f->returned && e->d->errors < MAX_ERRORS; i++) {
+    for (int64_t i = lo; i < hi && !f->returned && e->d->errors < MAX_ERRORS && spend(e, 16, s->loc); i++) {
         uint32_t errors = e->d->errors;
         Scope *inner = ARENA_NEW(e->arena, Scope);
         inner->up = scope;
