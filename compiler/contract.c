@@ -366,22 +366,35 @@ LLVMValueRef spaced_load(Emit *e, LLVMValueRef at, int step, LLVMValueRef mask)
     return LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, 4, "");
 }
 
-/* By log2(n) rounds of swaps between vectors 2^k apart. */
-void transpose_lanes(Emit *e, LLVMValueRef *v, int n)
+/* Row i goes to quarter i / 4 of vector i % 4, so that 4 x 4 blocks turn within quarters, which is cheap for the machine and
+ * for the compiler; a loop over groups of four columns around it costs a quarter of the code of turning a whole block at once. */
+void turn_columns(Emit *e, LLVMValueRef const *row, LLVMValueRef *column)
 {
-    for (int d = 1; d < n; d *= 2) {
-        int lo[64], hi[64];
-        for (int i = 0; i < n; i++) {
-            lo[i] = i & d ? n + (i ^ d) : i;
-            hi[i] = i & d ? n + i : i ^ d;
-        }
-        for (int i = 0; i < n; i++) {
-            if (i & d)
-                continue;
-            LLVMValueRef a = v[i], b = v[i + d];
-            v[i] = shuffle(e, a, b, lo, n);
-            v[i + d] = shuffle(e, a, b, hi, n);
-        }
+    int          vec = e->target->vec, pick[64];
+    LLVMValueRef z[4], t[4];
+    for (int i = 0; i < 4; i++) {
+        LLVMValueRef part[4];
+        for (int b = 0; b < vec / 4; b++)
+            part[b] = row[4 * b + i];
+        for (int n = vec / 4; n > 1; n /= 2)       /* pairs become one twice as long */
+            for (int b = 0; b < n / 2; b++) {
+                int lanes = lanes_of(part[2 * b]);
+                for (int l = 0; l < 2 * lanes; l++)
+                    pick[l] = l;
+                part[b] = shuffle(e, part[2 * b], part[2 * b + 1], pick, 2 * lanes);
+            }
+        z[i] = part[0];
+    }
+    for (int hi = 0; hi < 2; hi++) {               /* interleave the low, or high, halves of quarters */
+        for (int l = 0; l < vec; l++)
+            pick[l] = (l & ~3) + 2 * hi + (l & 3) / 2 + (l & 1 ? vec : 0);
+        t[hi] = shuffle(e, z[0], z[1], pick, vec);
+        t[2 + hi] = shuffle(e, z[2], z[3], pick, vec);
+    }
+    for (int c = 0; c < 4; c++) {
+        for (int l = 0; l < vec; l++)
+            pick[l] = (l & ~3) + 2 * (c & 1) + (l & 1) + (l & 2 ? vec : 0);
+        column[c] = shuffle(e, t[c / 2], t[2 + c / 2], pick, vec);
     }
 }
 

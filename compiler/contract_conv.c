@@ -57,16 +57,6 @@ static int64_t phase_size(const Axis *a, int64_t n)
     return n < 0 ? -1 : n / a->out_step > 0 ? n / a->out_step : 1;
 }
 
-static int unroll_of(const ConvMap *m, int vec)
-{
-    if (m->Cin >= vec)
-        return 4;
-    int taps = m->axis[1].at[0].taps;
-    if (m->axis[1].count > 1 || taps < 1)
-        return 1;
-    return taps <= 4 ? taps : taps % 3 == 0 ? 3 : taps % 2 == 0 ? 2 : 1;
-}
-
 /* Groups merge into dense blocks until both sides fill whole vectors: zeros are multiplied, but with vectors. */
 static int merge_groups(const Conv *c, int vec)
 {
@@ -88,7 +78,7 @@ static void plan_blocked(const Conv *c, const ConvMap *m, const Target *t, Contr
     p->variant[V_PR] = tile.pr;
     p->variant[V_PW] = tile.pw;
     p->variant[V_PW2] = cols < 0 ? tile.pw / 2 + 1 : 0;
-    p->variant[V_UNROLL] = unroll_of(m, t->vec);
+    p->variant[V_UNROLL] = m->Cin >= t->vec ? 4 : 1;     /* neighbouring taps of a plane share loads: unrolled, those loads would hold the registers */
     int64_t row = cols < 0 ? 64 : cols * tile.pr * tile.pn;
     p->variant[V_CHUNK] = (int)(row >= TASK_PIXELS ? 1 : TASK_PIXELS / row);
 }

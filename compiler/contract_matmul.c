@@ -377,23 +377,23 @@ void pack_matmul(Emit *e, const ContractPlan *p)
     Operand      b = operand(e, p, 1, false);      /* rows n, columns k */
     LLVMValueRef to = buf_base(e, use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->packed_elems));
     Dim          tiles = dim_ceildiv(d, s.n, width);
-    LLVMValueRef zero = c_int(e, 0), n = dim_value(e, s.n), depth = dim_value(e, s.k), ntiles = dim_value(e, tiles), slot = stack_array(e, t_f32(e), 1), v[16];
+    LLVMValueRef zero = c_int(e, 0), n = dim_value(e, s.n), depth = dim_value(e, s.k), ntiles = dim_value(e, tiles), slot = stack_array(e, t_f32(e), 1), v[16], column[4];
     assert(vec <= 16);
     e->kernel->tasks = dim_mul(d, s.batch, tiles);
     e->kernel->flops = p->packed_elems;
     Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));
     LLVMValueRef from = matrix(e, &b, i_div(e, t.i, ntiles)), panel = addr(e, to, i_mul(e, t.i, i_mulc(e, depth, width)));
-    LLVMValueRef col = i_mulc(e, i_rem(e, t.i, ntiles), width), main = i_sub(e, depth, i_rem(e, depth, c_int(e, vec)));
-    Loop         l = loop_begin(e, zero, main, vec, 0, NULL);
+    LLVMValueRef col = i_mulc(e, i_rem(e, t.i, ntiles), width), main = i_sub(e, depth, i_rem(e, depth, c_int(e, 4)));
+    Loop         l = loop_begin(e, zero, main, 4, 0, NULL);
     Loop         j = loop_begin(e, zero, c_int(e, width), vec, 0, NULL);
     for (int i = 0; i < vec; i++) {
         LLVMValueRef row = i_addc(e, i_add(e, col, j.i), i), there = i_less(e, row, n);
-        v[i] = vec_load(e, addr(e, from, i_mad(e, i_min(e, row, i_addc(e, n, -1)), b.row, l.i)), vec);
-        v[i] = LLVMBuildSelect(e->b, there, v[i], zero_acc(e), "");
+        v[i] = vec_load(e, addr(e, from, i_mad(e, i_min(e, row, i_addc(e, n, -1)), b.row, l.i)), 4);
+        v[i] = LLVMBuildSelect(e->b, there, v[i], LLVMConstNull(t_vec(t_f32(e), 4)), "");
     }
-    transpose_lanes(e, v, vec);
-    for (int i = 0; i < vec; i++)
-        store(e, v[i], addr(e, panel, i_add(e, i_mulc(e, i_addc(e, l.i, i), width), j.i)));
+    turn_columns(e, v, column);
+    for (int i = 0; i < 4; i++)
+        store(e, column[i], addr(e, panel, i_add(e, i_mulc(e, i_addc(e, l.i, i), width), j.i)));
     loop_end(e, &j, NULL);
     loop_end(e, &l, NULL);
     Loop tail = loop_begin(e, main, depth, 1, 0, NULL);

@@ -2,7 +2,7 @@
  *
  * The stored weights (k,c/g,r,s) are row-major, or have lanes over c when there are V or more. Three ways:
  *   copy       conv_dx of blocked weights: result lanes are the stored lanes
- *   transpose  conv of blocked weights: V x V blocks turned in registers, so that lanes run over k
+ *   turn       conv of blocked weights: blocks turned in registers, so that lanes run over k
  *   scalar     everything else: few channels, grouped weights made dense by zeros
  */
 #include "contract.h"
@@ -84,26 +84,28 @@ static void pack_copy(Pack *k)
 }
 
 /* conv, blocked weights, groups not merged. Rows past the last output channel are read as zeros. */
-static void pack_transpose(Pack *k)
+static void pack_turned(Pack *k)
 {
     Emit        *e = k->e;
     int          vec = e->target->vec;
     int64_t      cout = k->m.Cout / k->groups, nb = k->q.width / vec;
-    LLVMValueRef v[16];
+    LLVMValueRef row[16], column[4], none = LLVMConstNull(t_vec(t_f32(e), 4));
     assert(vec <= 16);
     Loop         j = loop_begin(e, c_int(e, 0), c_int(e, nb), 1, 0, NULL);
+    Loop         l = loop_begin(e, c_int(e, 0), c_int(e, vec), 4, 0, NULL);
     LLVMValueRef first = i_mulc(e, i_add(e, i_mulc(e, k->tile, nb), j.i), vec);
     for (int i = 0; i < vec; i++) {
         LLVMValueRef co = i_addc(e, first, i);
         LLVMValueRef from = view_off(e, &k->w, i_add(e, i_mulc(e, k->group, cout), i_min(e, co, c_int(e, cout - 1))), k->block, k->r, k->s);
-        v[i] = vec_load(e, addr(e, k->w.base, from), vec);
+        row[i] = vec_load(e, addr(e, k->w.base, i_add(e, from, l.i)), 4);
         if (cout % k->q.width)
-            v[i] = LLVMBuildSelect(e->b, i_less(e, co, c_int(e, cout)), v[i], zero_acc(e), "");
+            row[i] = LLVMBuildSelect(e->b, i_less(e, co, c_int(e, cout)), row[i], none, "");
     }
-    transpose_lanes(e, v, vec);
-    LLVMValueRef to = i_mulc(e, j.i, vec);
-    for (int i = 0; i < vec; i++)
-        store(e, v[i], addr(e, k->to, i_addc(e, to, i * k->q.width)));
+    turn_columns(e, row, column);
+    LLVMValueRef to = i_add(e, i_mulc(e, l.i, k->q.width), i_mulc(e, j.i, vec));
+    for (int i = 0; i < 4; i++)
+        store(e, column[i], addr(e, k->to, i_addc(e, to, i * k->q.width)));
+    loop_end(e, &l, NULL);
     loop_end(e, &j, NULL);
 }
 
@@ -143,7 +145,7 @@ void pack_conv(Emit *e, const ContractPlan *p)
     if (plain && k.c.op == OP_conv_dx)
         pack_copy(&k);
     else if (plain)
-        pack_transpose(&k);
+        pack_turned(&k);
     else
         pack_scalar(&k);
     loop_end(e, &x, NULL);
