@@ -79,6 +79,7 @@ typedef struct {
     int64_t     steps;             /* total passes; 0: as the file says */
     const char *out;               /* folder for what the block writes and the final weights; NULL: "." */
     const char *resume;            /* folder of checkpoints to continue from; NULL: start anew */
+    bool        overwrite;         /* remove an earlier run's checkpoints from `out`; without it such a folder is refused */
     FILE       *progress;          /* a bar on a terminal, plain lines elsewhere; NULL: silence */
 } pastiche_train_options;
 /* weights (may be NULL) receives the name of the final weights file (free() it), stopped whether a signal ended the run early (it was saved). */

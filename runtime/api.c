@@ -281,7 +281,7 @@ bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pas
 
 bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_options *options, char **weights, bool *stopped)
 {
-    TrainOptions o = { .steps = options->steps, .out = options->out, .resume = options->resume, .progress = options->progress };
+    TrainOptions o = { .steps = options->steps, .out = options->out, .resume = options->resume, .overwrite = options->overwrite, .progress = options->progress };
     TrainResult  r;
     m->st = (Status){ 0 };
     for (uint32_t i = 0; i < m->programs.n; i++) {             /* stages may replace the model under them */

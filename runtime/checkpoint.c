@@ -202,6 +202,26 @@ static void free_list(FoundList *list)
     vec_free(list);
 }
 
+int64_t checkpoint_newest(const char *dir)
+{
+    FoundList list = { 0 };
+    Status    quiet = { 0 };
+    int64_t   step = list_checkpoints(dir, &list, &quiet) && list.n ? (int64_t)list.at[0].step : -1;
+    free_list(&list);
+    return step;
+}
+
+bool checkpoint_clear(const char *dir, Status *st)
+{
+    FoundList list = { 0 };
+    bool      ok = list_checkpoints(dir, &list, st);
+    for (uint32_t i = 0; ok && i < list.n; i++)
+        if (unlink(list.at[i].path))
+            ok = status_fail(st, "cannot remove '%s': %s", list.at[i].path, strerror(errno));
+    free_list(&list);
+    return ok;
+}
+
 bool checkpoint_save(const char *dir, int64_t keep, const CheckpointInfo *c, const SafeItem *items, uint32_t n, char **path, Status *st)
 {
     char name[64];

@@ -35,6 +35,11 @@ bool checkpoint_save(const char *dir, int64_t keep, const CheckpointInfo *c, con
 /* The same to one named file. */
 bool checkpoint_write(const char *path, const CheckpointInfo *c, const SafeItem *items, uint32_t n, Status *st);
 
+/* The newest step of the checkpoints in a folder, whole or not; -1 when it has none or is not there. */
+int64_t checkpoint_newest(const char *dir);
+/* Removes all checkpoints of a folder (other files stay). */
+bool checkpoint_clear(const char *dir, Status *st);
+
 /* Reads info only, and checks the checksum. */
 bool checkpoint_read_info(const char *path, CheckpointInfo *c, Status *st);
 /* Fills c and all items' tensors; shapes and names must agree exactly. */

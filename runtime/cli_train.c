@@ -12,6 +12,7 @@ int command_train(int argc, char **argv)
         { "--out", "DIR", "folder for what the block writes, losses.csv and weights.safetensors (default: .)" },
         { "--resume", "DIR", "go on from the newest whole checkpoint in DIR, bit for bit" },
         { "--weights", "[NET=]FILE", "start from these weights; may be repeated" },
+        { "--overwrite", NULL, "start anew although DIR holds an earlier run's checkpoints: they are removed" },
         { "--strict", NULL, "an unreadable picture is an error" },
         { "--quiet", NULL, "no progress" },
         EXEC_OPTIONS,
@@ -35,7 +36,7 @@ int command_train(int argc, char **argv)
         return 1;
     status = read_given_weights(m, &g, NULL);
     if (status == 0) {
-        pastiche_train_options to = { .steps = steps, .out = option_value(&g, "--out"), .resume = option_value(&g, "--resume"), .progress = option_given(&g, "--quiet") ? NULL : stdout };
+        pastiche_train_options to = { .steps = steps, .out = option_value(&g, "--out"), .resume = option_value(&g, "--resume"), .overwrite = option_given(&g, "--overwrite"), .progress = option_given(&g, "--quiet") ? NULL : stdout };
         bool                   stopped = false;
         bool                   ok = pastiche_train(m, g.nwords > 1 ? g.words[1] : NULL, &to, &weights, &stopped);
         if (!ok)

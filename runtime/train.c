@@ -35,6 +35,7 @@ typedef struct {
     uint64_t    saved_at;          /* pass of the newest checkpoint */
     char       *checkpoint_path;
     int64_t     stage;
+    int64_t    *told;              /* by data set: how many unreadable items were named */
     char        label[128];        /* for the progress bar: "main", "grow lod=3" */
 } Run;
 
@@ -204,10 +205,14 @@ static void say(Run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3
 static void say(Run *r, const char *fmt, ...)
 {
     va_list ap;
+    char    line[1024];
     va_start(ap, fmt);
-    if (r->o->progress)
-        vfprintf(r->o->progress, fmt, ap);
+    vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    if (r->progress)
+        progress_note(r->progress, "%.*s", (int)strcspn(line, "\n"), line);
+    else if (r->o->progress)
+        fputs(line, r->o->progress);
 }
 
 static SafeItem *all_vars(Run *r, uint32_t *n)
@@ -437,6 +442,26 @@ static int32_t find_train(const Session *s, const char *name, Status *st)
     return -1;
 }
 
+/* A fresh run must not leave older, farther checkpoints where --resume would find them. */
+static bool claim_folder(Run *r)
+{
+    int64_t step = checkpoint_newest(r->checkpoints);
+    if (step < 0)
+        return true;
+    if (r->o->overwrite)
+        return checkpoint_clear(r->checkpoints, r->st);
+    return status_fail(r->st, "%s holds checkpoints of an earlier run, up to step %lld: --resume %s goes on from them, --out takes another folder, --overwrite removes them", r->checkpoints,
+                       (long long)step, r->out);
+}
+
+/* Unreadable items of data sets are passed over, but not in silence. */
+static void tell_bad_items(Run *r)
+{
+    for (uint32_t i = 0; i < r->s->model->datas.n; i++)
+        for (int64_t n = r->s->datas[i] ? data_bad(r->s->datas[i]) : 0; r->told[i] < n; r->told[i]++)
+            say(r, "skipped: %s\n", data_bad_message(r->s->datas[i], r->told[i]));
+}
+
 /* How long: passes in all, and passes an epoch of the data it runs over. */
 static bool measure(Run *r)
 {
@@ -464,6 +489,7 @@ static bool one_stage(Run *r, bool resume)
     collect_columns(r, r->train->body, r->train->nbody);
     r->values = xmalloc((r->columns.n + 1) * sizeof *r->values);
     r->fresh = xmalloc(r->columns.n + 1);
+    r->told = xmalloc((r->s->model->datas.n + 1) * sizeof *r->told);
     if (ok && resume)
         ok = load_checkpoint(r);
     if (ok && r->pass > r->total)
@@ -480,6 +506,7 @@ static bool one_stage(Run *r, bool resume)
             break;
         r->pass++;
         log_pass(r);
+        tell_bad_items(r);
         if (r->progress)
             progress_step(r->progress, r->pass, r->columns.at, r->values, r->columns.n);
         if (save)
@@ -498,8 +525,8 @@ static void stage_free(Run *r)
         program_free(r->programs.at[i].program);
     for (uint32_t i = 0; r->slots && i < r->train->nslots; i++)
         tensor_free(&r->slots[i]);
-    free(r->slots), free(r->values), free(r->fresh);
-    r->slots = NULL, r->values = NULL, r->fresh = NULL;
+    free(r->slots), free(r->values), free(r->fresh), free(r->told);
+    r->slots = NULL, r->values = NULL, r->fresh = NULL, r->told = NULL;
     vec_free(&r->programs);
     vec_free(&r->columns);
     if (r->log)
@@ -574,7 +601,9 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
     bool             ok = true, resume = o->resume != NULL;
     r.keep = c ? c->keep : 2;
     r.checkpoints = path_join(r.out, c ? c->path : "checkpoints");
-    if (resume && r.train->stage)
+    if (!resume)
+        ok = claim_folder(&r);
+    else if (r.train->stage)
         ok = resume_stage(&r, &stage);
     signals_catch();
     for (; ok && stage <= last && !signals_caught(); stage++) {
