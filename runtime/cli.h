@@ -46,6 +46,8 @@ int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* 
 struct pastiche_model;
 int read_given_weights(struct pastiche_model *m, const Given *g, Text *given);   /* --weights; `given` (may be NULL) lists the nets that got some */
 
+struct pastiche_model *open_model(const Given *g, int *status);
+
 int command_check(int argc, char **argv);
 int command_fmt(int argc, char **argv);
 int command_ops(int argc, char **argv);

@@ -27,6 +27,22 @@ int read_given_weights(pastiche_model *m, const Given *g, Text *given)
     return 0;
 }
 
+/* The model of words[0], diagnostics printed. NULL: complaints were printed and *status is set. */
+pastiche_model *open_model(const Given *g, int *status)
+{
+    SessionOptions so;
+    *status = 2;
+    if (!session_options(g, &so))
+        return NULL;
+    pastiche_options o = { .set = g->set, .data = g->data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .seed = so.seed, .strict = so.strict };
+    char            *text = NULL;
+    pastiche_model  *m = pastiche_load(g->words[0], &o, &text);
+    fputs(text ? text : "", stderr);
+    free(text);
+    *status = 1;
+    return m;
+}
+
 /* ---- inputs ---- */
 
 
@@ -256,25 +272,19 @@ int command_run(int argc, char **argv)
                                "Runs an export. An INPUT is a .png, .jpg or .npy file, a number, a [list, of, numbers], normal:SEED, or a folder of pictures.\n"
                                "8-bit pixels map by the type's `in [a, b]`; .npy arrays are taken as they are. Outputs clip to their range.",
                                options, COUNT(options), 2, -1 };
-    static Given   g;
-    SessionOptions so;
-    int64_t        count = 1;
-    int            status = parse_options(&c, argc, argv, &g);
+    static Given g;
+    int64_t      count = 1;
+    int          status = parse_options(&c, argc, argv, &g);
     if (status >= 0)
         return status;
-    if (!session_options(&g, &so) || !number_option(&g, "--count", 1, 100000, &count))
+    if (!number_option(&g, "--count", 1, 100000, &count))
         return 2;
     const char *out = option_value(&g, "-o");
     if (!out)
         return complain("say where the result goes: -o OUT.png"), 2;
-    pastiche_options o = { .set = g.set, .data = g.data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .seed = so.seed };
-    char            *text = NULL;
-    pastiche_model  *m = pastiche_load(g.words[0], &o, &text);
-    if (text)
-        fputs(text, stderr);
-    free(text);
+    pastiche_model *m = open_model(&g, &status);
     if (!m)
-        return 1;
+        return status;
     Text              given = { 0 };
     pastiche_program *p = NULL;
     status = read_given_weights(m, &g, &given);

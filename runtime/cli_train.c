@@ -22,18 +22,13 @@ int command_train(int argc, char **argv)
     int          status = parse_options(&c, argc, argv, &g);
     if (status >= 0)
         return status;
-    SessionOptions so;
-    int64_t        steps = 0;
-    if (!session_options(&g, &so) || !number_option(&g, "--steps", 1, INT64_MAX / 2, &steps))
+    int64_t steps = 0;
+    if (!number_option(&g, "--steps", 1, INT64_MAX / 2, &steps))
         return 2;
-    pastiche_options o = { .set = g.set, .data = g.data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .seed = so.seed, .strict = so.strict };
-    char            *text = NULL, *weights = NULL;
-    pastiche_model  *m = pastiche_load(g.words[0], &o, &text);
-    if (text)
-        fputs(text, stderr);
-    free(text);
+    char           *weights = NULL;
+    pastiche_model *m = open_model(&g, &status);
     if (!m)
-        return 1;
+        return status;
     status = read_given_weights(m, &g, NULL);
     if (status == 0) {
         pastiche_train_options to = { .steps = steps, .out = option_value(&g, "--out"), .resume = option_value(&g, "--resume"), .overwrite = option_given(&g, "--overwrite"), .progress = option_given(&g, "--quiet") ? NULL : stdout };
