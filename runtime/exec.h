@@ -29,11 +29,13 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
 void     program_free(Program *p);
 
 /* inputs[i] matches g->inputs (IN_INT: a rank-0 tensor holding the number). vars[] is the model's variable store, one Tensor a Var, f32 (or f64 with the reference
- * backend): read, and written by g->writes at the end. outputs, reports: arrays as long as g's, filled with new tensors (the caller frees); reports may be NULL.
+ * backend): read, and written by g->writes at the end (a native pass gives a written variable another data pointer). outputs, reports: arrays as long as
+ * g's, filled with new tensors (the caller frees); reports may be NULL.
  * Fails with the input's name and sizes, or with the place of a check, assert or index that does not hold. */
-/* What the native backend makes of a graph, as text: stage "fused" (kernels), "llvm", "asm". */
-bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st);
 bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st);
+
+/* The native program of g as text, appended: stage "fused" (kernels, nodes, buffers), "llvm" or "asm". */
+bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st);
 
 /* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */
 bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st);

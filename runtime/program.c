@@ -1,36 +1,515 @@
-/* program.c - a Graph made ready to run: the choice of backend. */
-#include "exec.h"
+/* program.c - a Graph made ready to run, on either backend, and a pass through it.
+ *
+ * Native: the graph is copied, simplified, fused and compiled once; what depends on sizes (arguments, the plan of memory) is kept for the last few
+ * sets of sizes. A pass binds sizes, lays out one arena, runs kernels in order, looks at asserts and raised flags, and only then lets go of
+ * results: new values of variables are computed into tensors of their own, which change places with the variables' at the end.
+ * Arenas are shared by all programs of the process: steps of a training do not run at the same time.
+ */
+#include "program.h"
 
+#include "../compiler/fuse.h"
+#include "interp.h"
+#include "launch.h"
+
+#include <omp.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
-bool reference_run(const Graph *g, const Tensor *inputs, Tensor *vars, const RunState *rs, bool nan_checks, Tensor *outputs, Tensor *reports, Status *st);
+enum { CACHED_SIZES = 8, RUN_SLOTS = 16 };
 
-struct Program { Graph *g; const Model *m; };
+typedef struct { DimBind binds[MAX_BINDS]; uint32_t nbinds; MemoryPlan plan; uint64_t used; } SizedPlan;
+
+struct Program {
+    Graph      *original;          /* the caller's */
+    Graph      *g;                 /* simplified copy; NULL with the reference backend */
+    ExecOptions o;
+    int         threads;
+    Fusion     *f;
+    SizedPlan  *sizes[CACHED_SIZES];
+    uint64_t    clock;
+    Tensor     *fresh;             /* by write: where the new value is computed */
+};
+
+/* ---- making ---- */
+
+static Graph *clone_graph(const Model *m, const Graph *g)
+{
+    Graph *c = graph_new(g->name, g->dims);
+    Ref   *map = xmalloc((g->nodes.n + 1) * sizeof *map);
+    c->sources = g->sources ? g->sources : m ? m->sources : NULL;
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        vec_push(&c->inputs, g->inputs.at[i]);
+    for (uint32_t i = 0; i < g->outputs.n; i++) {
+        GraphOutput o = g->outputs.at[i];
+        o.value = graph_copy(c, g, o.value, map);
+        vec_push(&c->outputs, o);
+    }
+    for (uint32_t i = 0; i < g->reports.n; i++) {
+        GraphOutput o = g->reports.at[i];
+        o.value = graph_copy(c, g, o.value, map);
+        vec_push(&c->reports, o);
+    }
+    for (uint32_t i = 0; i < g->writes.n; i++) {
+        GraphWrite w = g->writes.at[i];
+        w.value = graph_copy(c, g, w.value, map);
+        vec_push(&c->writes, w);
+    }
+    for (uint32_t i = 0; i < g->asserts.n; i++) {
+        GraphAssert a = g->asserts.at[i];
+        a.cond = graph_copy(c, g, a.cond, map);
+        vec_push(&c->asserts, a);
+    }
+    if (!c->checks.n)
+        for (uint32_t i = 0; i < g->checks.n; i++)
+            vec_push(&c->checks, g->checks.at[i]);
+    free(map);
+    return c;
+}
+
+static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *st)
+{
+    Target t;
+    if (!target_detect(p->o.cpu, &t, st))
+        return false;
+    CodeCache *cache = code_cache(&t, st);
+    if (!cache)
+        return false;
+    p->f = fuse(p->g, code_target(cache), st);
+    return p->f && fusion_compile(p->f, cache, dump_stage, dump, st);
+}
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
 {
-    if (o->backend != BACKEND_REFERENCE) {
-        status_fail(st, "the native backend is not part of this build: use --backend reference");
+    Program *p = xmalloc(sizeof *p);
+    p->original = g;
+    p->o = *o;
+    p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
+    if (o->backend == BACKEND_REFERENCE)
+        return p;
+    p->g = clone_graph(m, g);
+    simplify(p->g);
+    p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
+    if (!make_native(p, NULL, NULL, st)) {
+        program_free(p);
         return NULL;
     }
-    Program *p = xmalloc(sizeof *p);
-    p->g = g;
-    p->m = m;
     return p;
 }
 
 void program_free(Program *p)
 {
+    if (!p)
+        return;
+    for (int i = 0; i < CACHED_SIZES; i++)
+        if (p->sizes[i]) {
+            plan_free(&p->sizes[i]->plan);
+            free(p->sizes[i]);
+        }
+    fusion_free(p->f);
+    for (uint32_t i = 0; p->g && i < p->g->writes.n; i++)
+        tensor_free(&p->fresh[i]);
+    free(p->fresh);
+    if (p->g)
+        graph_free(p->g);
     free(p);
-}
-
-bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st)
-{
-    return reference_run(p->g, inputs, vars, rs, rs->check_finite, outputs, reports, st);
 }
 
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st)
 {
-    (void)m, (void)g, (void)o, (void)stage, (void)out;
-    return status_fail(st, "the native backend is not part of this build");
+    Program p = { .g = clone_graph(m, g), .o = *o };
+    bool    fused = strcmp(stage, "fused") == 0;
+    simplify(p.g);
+    bool ok = make_native(&p, fused ? NULL : stage, fused ? NULL : out, st);
+    if (ok && fused)
+        fusion_print(p.f, out);
+    fusion_free(p.f);
+    graph_free(p.g);
+    return ok;
+}
+
+/* ---- sizes ---- */
+
+static SizedPlan *plan_for(Program *p, const Tensor *inputs, const Tensor *vars, Status *st)
+{
+    SizedPlan now = { .nbinds = 0 };
+    if (!bind_inputs(p->g, inputs, now.binds, &now.nbinds, MAX_BINDS, st) || (vars && !bind_vars(p->g, vars, now.binds, &now.nbinds, MAX_BINDS, st)))
+        return NULL;
+    SizedPlan **slot = &p->sizes[0];
+    for (int i = 0; i < CACHED_SIZES; i++) {
+        SizedPlan *s = p->sizes[i];
+        if (s && s->nbinds == now.nbinds && memcmp(s->binds, now.binds, now.nbinds * sizeof *now.binds) == 0) {
+            s->used = ++p->clock;
+            return s;
+        }
+        if (*slot && (!s || s->used < (*slot)->used))
+            slot = &p->sizes[i];
+    }
+    if (!check_sizes(p->g, now.binds, now.nbinds, st) || !check_nodes(p->g, now.binds, now.nbinds, st) || !plan_memory(p->f, now.binds, now.nbinds, &now.plan, st))
+        return NULL;
+    if (*slot)
+        plan_free(&(*slot)->plan);
+    else
+        *slot = xmalloc(sizeof **slot);
+    now.used = ++p->clock;
+    **slot = now;
+    return *slot;
+}
+
+/* ---- arenas: one is kept for whoever runs next ---- */
+
+typedef struct { size_t bytes; } ArenaHead;
+enum { HEAD = 64 };
+static ArenaHead *spare;
+
+static void arena_drop(ArenaHead *a)
+{
+    if (a)
+        munmap(a, a->bytes);
+}
+
+static ArenaHead *arena_take(int64_t bytes, Status *st)
+{
+    ArenaHead *a = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQ_REL);
+    size_t     need = ((size_t)bytes + HEAD + 4095) / 4096 * 4096;
+    if (a && a->bytes >= need)
+        return a;
+    arena_drop(a);
+    void *at = mmap(NULL, need, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) {
+        status_fail(st, "out of memory: %.1f MB for intermediate values", (double)need / 1e6);
+        return NULL;
+    }
+    madvise(at, need, MADV_HUGEPAGE);
+    a = at;
+    a->bytes = need;
+    return a;
+}
+
+static void arena_give(ArenaHead *a)
+{
+    ArenaHead *old = __atomic_exchange_n(&spare, a, __ATOMIC_ACQ_REL);
+    arena_drop(old);
+}
+
+/* ---- a pass ---- */
+
+typedef struct {
+    Program         *p;
+    const SizedPlan *s;
+    const Tensor    *inputs;
+    Tensor          *vars, *outputs, *reports;
+    Tensor          *converted;    /* by buffer: an input or variable brought to its own type, or a default */
+    ArenaHead       *arena;
+    void           **at;           /* by buffer */
+    float            run[RUN_SLOTS];
+    int32_t         *flags;
+    Status          *st;
+} Pass;
+
+static bool shape_now(const Pass *q, Ref r, int64_t *shape)
+{
+    for (int i = 0; i < node(q->p->g, r)->rank; i++)
+        if (!dim_eval(q->p->g->dims, node_shape(q->p->g, r)[i], q->s->binds, q->s->nbinds, &shape[i]))
+            return status_fail(q->st, "a size is not known");
+    return true;
+}
+
+static bool new_tensor(const Pass *q, Ref r, Tensor *t)
+{
+    int64_t shape[MAX_RANK];
+    return shape_now(q, r, shape) && tensor_alloc(t, (Dtype)node(q->p->g, r)->dtype, node(q->p->g, r)->rank, shape, q->st);
+}
+
+/* A tensor from outside as the kernels want it: dense, of the node's type. */
+static bool bind_outside(Pass *q, uint32_t b, const Tensor *t, bool absent, double deflt, const char *what)
+{
+    Ref   r = q->p->f->buffers.at[b].value;
+    Dtype want = (Dtype)node(q->p->g, r)->dtype;
+    if (absent) {
+        if (!new_tensor(q, r, &q->converted[b]))
+            return false;
+        for (int64_t i = 0, n = tensor_count(&q->converted[b]); i < n; i++)
+            tensor_set(&q->converted[b], i, deflt);
+    } else if (!t->data) {
+        return status_fail(q->st, "%s has no value", what);
+    } else {
+        int64_t shape[MAX_RANK];
+        bool    same = t->rank == node(q->p->g, r)->rank && shape_now(q, r, shape);
+        for (int i = 0; i < t->rank && same; i++)
+            same = shape[i] == t->shape[i];
+        if (!same)
+            return status_fail(q->st, "%s has another shape than the graph says", what);
+        if (t->dtype != want && !tensor_copy(&q->converted[b], t, want, q->st))
+            return false;
+    }
+    q->at[b] = q->converted[b].data ? q->converted[b].data : t->data;
+    return true;
+}
+
+static bool same_shape(const Tensor *t, Dtype dtype, int rank, const int64_t *shape)
+{
+    bool same = t->data && t->dtype == dtype && t->rank == rank;
+    for (int i = 0; i < rank && same; i++)
+        same = t->shape[i] == shape[i];
+    return same;
+}
+
+static bool bind_buffer(Pass *q, uint32_t i)
+{
+    const Graph  *g = q->p->g;
+    const Buffer *b = &q->p->f->buffers.at[i];
+    char          what[128];
+    switch (b->home) {
+    case HOME_INPUT: {
+        const GraphInput *in = &g->inputs.at[b->index];
+        snprintf(what, sizeof what, "input '%s'", in->name);
+        return bind_outside(q, i, &q->inputs[b->index], !q->inputs[b->index].data && in->has_default, in->deflt, what);
+    }
+    case HOME_VAR:
+        snprintf(what, sizeof what, "variable number %u", b->index);
+        return q->vars ? bind_outside(q, i, &q->vars[b->index], false, 0, what) : status_fail(q->st, "%s has no value", what);
+    case HOME_OUTPUT:
+        q->at[i] = q->outputs[b->index].data;
+        return true;
+    case HOME_WRITE:
+        q->at[i] = q->p->fresh[b->index].data;
+        return true;
+    case HOME_RUN:
+        q->at[i] = q->run;
+        return true;
+    case HOME_FLAGS:
+        q->at[i] = q->flags;
+        return true;
+    default:
+        q->at[i] = q->s->plan.offset[i] < 0 ? NULL : (char *)q->arena + HEAD + q->s->plan.offset[i];
+        return true;
+    }
+}
+
+static bool alloc_results(Pass *q)
+{
+    const Graph *g = q->p->g;
+    bool         ok = true;
+    for (uint32_t i = 0; i < g->outputs.n && ok; i++)
+        ok = new_tensor(q, g->outputs.at[i].value, &q->outputs[i]);
+    for (uint32_t i = 0; q->reports && i < g->reports.n && ok; i++)
+        ok = new_tensor(q, g->reports.at[i].value, &q->reports[i]);
+    for (uint32_t i = 0; i < g->writes.n && ok; i++) {
+        Ref     r = g->writes.at[i].value;
+        int64_t shape[MAX_RANK];
+        ok = shape_now(q, r, shape);
+        if (!ok || same_shape(&q->p->fresh[i], (Dtype)node(g, r)->dtype, node(g, r)->rank, shape))
+            continue;
+        tensor_free(&q->p->fresh[i]);
+        ok = new_tensor(q, r, &q->p->fresh[i]);
+    }
+    return ok;
+}
+
+static void run_kernels(Pass *q)
+{
+    const Fusion     *f = q->p->f;
+    const MemoryPlan *m = &q->s->plan;
+    void             *bufs[512];
+    for (uint32_t i = 0; i < f->kernels.n; i++) {
+        const Fused *k = f->kernels.at[i];
+        void       **at = k->bufs.n <= COUNT(bufs) ? bufs : xmalloc(k->bufs.n * sizeof *at);
+        for (uint32_t j = 0; j < k->bufs.n; j++)
+            at[j] = q->at[k->bufs.at[j]];
+        launch(k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i], q->p->threads);
+        if (at != bufs)
+            free(at);
+    }
+}
+
+/* ---- what must hold before results are given out ---- */
+
+static bool check_flags(const Pass *q)
+{
+    const Graph *g = q->p->g;
+    for (uint32_t i = 0; i < q->p->f->flags.n; i++) {
+        if (!q->flags[2 * i])
+            continue;
+        Ref     r = q->p->f->flags.at[i], table = node(g, r)->op == OP_gather ? node_arg(g, r, 0) : r;
+        int64_t rows = 0;
+        char    where[256];
+        dim_eval(g->dims, node_shape(g, table)[0], q->s->binds, q->s->nbinds, &rows);
+        place_text(g, node(g, r)->loc, where, sizeof where);
+        const char *chain = node(g, r)->chain && node(g, r)->chain < g->chains.n ? g->chains.at[node(g, r)->chain] : NULL;
+        return status_fail(q->st, "%s%s%s: index %d is outside 0 to %lld%s%s", where, where[0] ? ": " : "", op_info[node(g, r)->op].name, q->flags[2 * i + 1],
+                           (long long)rows - 1, chain ? ", " : "", chain ? chain : "");
+    }
+    return true;
+}
+
+static bool check_asserts(const Pass *q)
+{
+    const Graph *g = q->p->g;
+    for (uint32_t i = 0; i < g->asserts.n; i++) {
+        const GraphAssert *a = &g->asserts.at[i];
+        char               where[256];
+        if (*(const uint8_t *)q->at[q->p->f->assert_buf.at[i]])
+            continue;
+        place_text(g, a->loc, where, sizeof where);
+        return status_fail(q->st, "%s%sassert failed%s%s", where, where[0] ? ": " : "", a->message ? ": " : "", a->message ? a->message : "");
+    }
+    return true;
+}
+
+static bool is_finite(const Tensor *t)
+{
+    const uint32_t *bits = t->data;
+    uint32_t        bad = 0;
+    int64_t         n = t->dtype == DT_F32 ? tensor_count(t) : 0;
+#pragma omp simd reduction(| : bad)
+    for (int64_t i = 0; i < n; i++)
+        bad |= (bits[i] & 0x7f800000u) == 0x7f800000u;
+    return !bad;
+}
+
+/* Which node is to blame is for the reference interpreter to say: slow, but it is over anyway. */
+static bool blame(const Pass *q, const RunState *rs, const char *kind, const char *name)
+{
+    const Graph *g = q->p->g;
+    uint32_t     n = g->outputs.n + g->reports.n + g->writes.n, k = 0;
+    Ref         *want = xmalloc((n + 1) * sizeof *want);
+    Tensor      *got = xmalloc((n + 1) * sizeof *got);
+    uint8_t     *bad = xmalloc(g->nodes.n);
+    Status       ignored = { 0 };
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        want[k++] = g->outputs.at[i].value;
+    for (uint32_t i = 0; i < g->reports.n; i++)
+        want[k++] = g->reports.at[i].value;
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        want[k++] = g->writes.at[i].value;
+    bool ran = interpret_traced(g, q->inputs, q->vars, rs, want, n, got, bad, &ignored);
+    Ref  first = 0;
+    for (Ref r = 1; ran && r < g->nodes.n && !first; r++) {
+        first = bad[r] ? r : 0;
+        for (int i = 0; i < node(g, r)->nargs && first; i++)
+            first = bad[node_arg(g, r, i)] ? 0 : first;
+    }
+    for (uint32_t i = 0; ran && i < n; i++)
+        tensor_free(&got[i]);
+    char where[256] = "";
+    if (first) {
+        place_text(g, node(g, first)->loc, where, sizeof where);
+        status_fail(q->st, "%s%s%s: the first number that is not finite comes from here", where, where[0] ? ": " : "", op_info[node(g, first)->op].name);
+    } else {
+        status_fail(q->st, "%s '%s' is not finite in f32 (it is in f64: numbers grow too large or too small on the way)", kind, name);
+    }
+    free(want);
+    free(got);
+    free(bad);
+    return false;
+}
+
+static bool check_finite(const Pass *q, const RunState *rs)
+{
+    const Graph *g = q->p->g;
+    if (!q->p->o.exact_nan_checks && !(rs && rs->check_finite))
+        return true;
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        if (!is_finite(&q->outputs[i]))
+            return blame(q, rs, "output", g->outputs.at[i].name);
+    for (uint32_t i = 0; q->reports && i < g->reports.n; i++)
+        if (!is_finite(&q->reports[i]))
+            return blame(q, rs, "report", g->reports.at[i].name);
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        if (!is_finite(&q->p->fresh[i]))
+            return blame(q, rs, "variable", "written by the step");
+    return true;
+}
+
+/* ---- results ---- */
+
+static void copy_result(const Pass *q, uint32_t buffer, Tensor *t)
+{
+    if (q->at[buffer] != t->data)
+        memcpy(t->data, q->at[buffer], (size_t)tensor_count(t) * dtype_size(t->dtype));
+}
+
+static void copy_results(const Pass *q)
+{
+    const Fusion *f = q->p->f;
+    for (uint32_t i = 0; i < f->output_buf.n; i++)
+        copy_result(q, f->output_buf.at[i], &q->outputs[i]);
+    for (uint32_t i = 0; q->reports && i < f->report_buf.n; i++)
+        copy_result(q, f->report_buf.at[i], &q->reports[i]);
+    for (uint32_t i = 0; i < f->write_buf.n; i++)
+        copy_result(q, f->write_buf.at[i], &q->p->fresh[i]);
+}
+
+/* The new tensor becomes the variable's, the variable's old one is computed into next time. */
+static bool commit(Pass *q)
+{
+    const Graph *g = q->p->g;
+    for (uint32_t i = 0; i < g->writes.n; i++) {
+        Tensor *var = &q->vars[g->writes.at[i].var], *fresh = &q->p->fresh[i];
+        if (var->data && var->dtype != fresh->dtype) {
+            if (!tensor_copy(var, fresh, var->dtype, q->st))
+                return false;
+            continue;
+        }
+        Tensor old = *var;
+        *var = *fresh;
+        *fresh = old;
+    }
+    return true;
+}
+
+static void fill_run(Pass *q, const RunState *rs)
+{
+    for (int i = 0; rs && i <= RT_T; i++)
+        q->run[i] = (float)rs->runtime[i];
+    const uint32_t words[3] = { rs ? (uint32_t)rs->rng.seed : 0, rs ? (uint32_t)(rs->rng.seed >> 32) : 0, rs ? rs->rng.step : 0 };
+    memcpy(&q->run[8], words, sizeof words);
+}
+
+static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st)
+{
+    Pass q = { .p = p, .inputs = inputs, .vars = vars, .outputs = outputs, .reports = reports, .st = st };
+    q.s = plan_for(p, inputs, vars, st);
+    if (!q.s)
+        return false;
+    memset(outputs, 0, p->g->outputs.n * sizeof *outputs);
+    if (reports)
+        memset(reports, 0, p->g->reports.n * sizeof *reports);
+    uint32_t n = p->f->buffers.n;
+    q.at = xmalloc((n + 1) * sizeof *q.at);
+    q.converted = xmalloc((n + 1) * sizeof *q.converted);
+    q.flags = xmalloc((p->f->flags.n * 2 + 16) * sizeof *q.flags);
+    fill_run(&q, rs);
+    q.arena = arena_take(q.s->plan.arena, st);
+    bool ok = q.arena && alloc_results(&q);
+    for (uint32_t i = 0; i < n && ok; i++)
+        ok = bind_buffer(&q, i);
+    if (ok) {
+        run_kernels(&q);
+        ok = check_flags(&q) && check_asserts(&q);
+    }
+    if (ok) {
+        copy_results(&q);
+        ok = check_finite(&q, rs) && commit(&q);
+    }
+    for (uint32_t i = 0; i < p->g->outputs.n && !ok; i++)
+        tensor_free(&outputs[i]);
+    for (uint32_t i = 0; reports && i < p->g->reports.n && !ok; i++)
+        tensor_free(&reports[i]);
+    if (q.arena)
+        arena_give(q.arena);
+    for (uint32_t i = 0; i < n; i++)
+        tensor_free(&q.converted[i]);
+    free(q.at);
+    free(q.converted);
+    free(q.flags);
+    return ok;
+}
+
+bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st)
+{
+    if (p->o.backend == BACKEND_REFERENCE)
+        return reference_run(p->original, inputs, vars, rs, p->o.exact_nan_checks, outputs, reports, st);
+    return run_native(p, inputs, vars, rs, outputs, reports, st);
 }

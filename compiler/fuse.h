@@ -1,0 +1,124 @@
+/* fuse.h - from a simplified graph to a list of kernels with their bodies and buffers; then compiled code and memory.
+ *
+ *   graph --fuse_roots.c: which values are kept, and how--> --fuse.c: kernels that compute them--> --fuse_build.c: bodies, buffers, order-->
+ *   Fusion --fuse_compile.c: equal kernels once, JIT--> code --plan.c: sizes, offsets in one arena--> runtime/program.c runs it
+ *
+ * A root is a node whose value a kernel computes as a result; every other node is computed inside the kernels that need it.
+ * A root is in memory when another kernel or the world outside reads it.
+ */
+#ifndef PASTICHE_FUSE_H
+#define PASTICHE_FUSE_H
+
+#include "loops.h"
+
+typedef enum {
+    FUSED_MAP,                     /* a loop nest; roots have the domain's shape */
+    FUSED_REDUCE,                  /* sums or maxima over the same axes of values of one shape */
+    FUSED_CONTRACT,                /* emit_contract; with roots: its epilogue */
+    FUSED_COMBINE,                 /* emit_combine of the contraction before */
+    FUSED_PACK,                    /* emit_pack of the contraction behind */
+    FUSED_HALO                     /* zeroes the border of a buffer (launch.c) */
+} FusedKind;
+
+typedef enum { HOME_ARENA, HOME_INPUT, HOME_VAR, HOME_OUTPUT, HOME_WRITE, HOME_RUN, HOME_FLAGS } Home;
+
+typedef struct {
+    Ref      value;                /* 0: scratch */
+    Layout   layout;
+    Dim      elems;
+    Home     home; uint32_t index; /* which input, variable, output, write */
+    uint32_t first, last;          /* kernels that write and read it */
+    bool     keep;                 /* read after the last kernel */
+    bool     read;                 /* by another kernel than the one that computes it, or from outside */
+    uint32_t next;                 /* another layout of the same value, NONE */
+} Buffer;
+
+typedef struct {
+    FusedKind kind;
+    Kernel    kernel;
+    Ref       shape_of;            /* a node with the domain's shape */
+    Layout    layout;              /* of the domain: its block */
+    uint32_t  reduced;             /* FUSED_REDUCE: axes by bit */
+    bool      whole;               /* FUSED_REDUCE: small, results need no second kernel */
+    Vec(Ref)  roots;
+    Vec(uint32_t) stored;          /* buffer of each root */
+    Ref       part_of; Dim part_at;/* FUSED_MAP: the root is an argument of this concat, to stand at part_at of its axis; 0 */
+    Ref       copy; uint32_t copy_to;      /* FUSED_MAP: brings this value into another layout; 0 */
+    Ref       contract;
+    ContractPlan plan;
+    Body      body; bool has_body;
+    Vec(uint32_t) uses;            /* buffers of the body's bufs */
+    Vec(uint32_t) bufs;            /* buffers of kernel.bufs */
+    uint32_t  in[2], packed, scratch;      /* of a contraction: buffers, ~0: none */
+    uint32_t  partials;            /* FUSED_REDUCE: the first root's buffer of partial results; those of the others follow */
+    int       region_loops;
+    Vec(Ref)  reads;               /* kept values that its expressions hold */
+    uint32_t  anchor, rank, seq;   /* order: before kernel `anchor`, by rank among those */
+    Vec(int)  map;                 /* emission: the kernel's buf of each body buf; role: what each of the kernel's bufs is */
+    Vec(int)  role;
+    char     *text;                /* the canonical descriptor */
+} Fused;
+
+typedef struct {
+    Graph        *g;
+    const Target *target;
+    /* by node (fuse_roots.c) */
+    bool         *live, *root, *linear;    /* linear: someone reads it as row-major without halo */
+    Layout       *layout;          /* of roots and leaves as stored first */
+    ContractPlan **plans;          /* of contractions */
+    uint32_t     *first_buffer;    /* of a value: a list through Buffer.next */
+    Ref          *alias;           /* a reshape that is the same memory as this value; 0: it is not */
+    uint32_t     *kernel_of;       /* root -> kernel (before sorting), NONE */
+    uint32_t     *uses_begin; Ref *users;  /* who reads a node: users[uses_begin[r] .. uses_begin[r+1]) */
+    /* results */
+    Vec(Fused *)  kernels;         /* in order of execution once built */
+    Vec(Buffer)   buffers;
+    Vec(Ref)      flags;           /* gathers and scatters, by the number of the flag they raise */
+    Vec(uint32_t) output_buf, report_buf, write_buf, assert_buf;   /* where they stand when all has run; layouts are linear */
+    uint32_t      run_buf, flags_buf;      /* buffers, NONE until used */
+} Fusion;
+
+enum { NONE = 0xffffffffu };
+
+Fusion *fuse(Graph *g, const Target *t, Status *st);       /* NULL: the graph holds what native code does not do (f64) */
+void    fusion_free(Fusion *f);
+
+/* fuse_roots.c */
+void choose_roots(Fusion *f);                              /* fills the arrays by node */
+bool is_kept(const Fusion *f, Ref r);                      /* a root, an input, a variable, or the same memory as one */
+Ref  kept_as(const Fusion *f, Ref r);                      /* the node whose memory a kept one is */
+bool divides(const Graph *g, Ref reshape);                 /* does it need a row-major argument, because axes of its argument merge */
+Layout plain_layout(const Graph *g, Ref r);
+bool needs_region(const Graph *g, Ref r, int *loops);      /* ops lowered to regions; how many loops */
+bool is_split_concat(const Fusion *f, Ref r);              /* computed part by part */
+
+/* fuse.c */
+Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout);   /* appended to f->kernels */
+
+/* fuse_build.c */
+void build_bodies(Fusion *f);
+uint32_t buffer_of(Fusion *f, Ref r, Layout l);            /* the buffer of a value in a layout, made when there is none */
+bool layout_equal(Layout a, Layout b);
+
+/* fuse_compile.c: machine code for all kernels. A CodeCache holds a target's code, shared by all programs of the process: equal kernels are compiled once. */
+typedef struct CodeCache CodeCache;
+CodeCache *code_cache(const Target *t, Status *st);        /* the process's cache for that target */
+const Target *code_target(const CodeCache *c);
+/* dump_stage: NULL; "llvm" or "asm": everything is compiled anew and its text appended */
+bool fusion_compile(Fusion *f, CodeCache *cache, const char *dump_stage, Text *dump, Status *st);
+
+/* dump.c */
+void fusion_print(const Fusion *f, Text *out);             /* --stage fused: kernels, nodes, buffers */
+
+/* plan.c: everything that depends on sizes */
+typedef struct {
+    int64_t  *args;                /* all kernels' arguments, one after the other */
+    uint32_t *args_at;             /* by kernel */
+    int64_t  *tasks, *work;        /* by kernel */
+    int64_t  *bytes, *offset;      /* by buffer; offset into the arena, -1: elsewhere */
+    int64_t   arena;               /* bytes */
+} MemoryPlan;
+bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *plan, Status *st);
+void plan_free(MemoryPlan *plan);
+
+#endif

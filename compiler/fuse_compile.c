@@ -1,0 +1,348 @@
+/* fuse_compile.c - machine code for the kernels of a Fusion, each different one once in a process.
+ *
+ * Two kernels are equal when their canonical texts are: for loops the sealed body, where sizes are argument numbers; for contractions the plan, the
+ * shapes and the epilogue. The cache keeps, beside the code, what emission decided: the order of arguments, which buffer stands where, tasks and work.
+ * Sizes are kept there as text, because their numbers belong to a model's own table. Code lives until the process ends.
+ */
+#include "fuse.h"
+
+#include "../runtime/launch.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    char    *text;
+    KernelFn fn;
+    Vec(char *) args;
+    Vec(int) role;
+    char    *tasks, *flops;
+} Code;
+
+struct CodeCache {
+    Target          target;
+    Jit            *jit;
+    pthread_mutex_t lock;
+    Vec(Code)       codes;
+    uint32_t       *slots, nslots;
+    CodeCache      *next;
+};
+
+CodeCache *code_cache(const Target *t, Status *st)
+{
+    static CodeCache      *all;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    CodeCache *c = all;
+    while (c && (c->target.isa != t->isa || strcmp(c->target.features, t->features) != 0))
+        c = c->next;
+    if (!c) {
+        Jit *jit = jit_new(t, st);
+        if (jit) {
+            c = xmalloc(sizeof *c);
+            c->target = *t;
+            c->jit = jit;
+            pthread_mutex_init(&c->lock, NULL);
+            c->next = all;
+            all = c;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return c;
+}
+
+const Target *code_target(const CodeCache *c) { return &c->target; }
+
+/* ---- look-up ---- */
+
+static const Code *find_code(const CodeCache *c, const char *text)
+{
+    if (!c->nslots)
+        return NULL;
+    uint32_t h = (uint32_t)hash_bytes(text, strlen(text), 5);
+    for (; c->slots[h % c->nslots]; h++) {
+        const Code *k = &c->codes.at[c->slots[h % c->nslots] - 1];
+        if (strcmp(k->text, text) == 0)
+            return k;
+    }
+    return NULL;
+}
+
+static void add_slot(CodeCache *c, uint32_t i)
+{
+    uint32_t h = (uint32_t)hash_bytes(c->codes.at[i].text, strlen(c->codes.at[i].text), 5);
+    while (c->slots[h % c->nslots])
+        h++;
+    c->slots[h % c->nslots] = i + 1;
+}
+
+static char *dim_string(const DimTable *d, Dim x)
+{
+    Text t = { 0 };
+    dim_print(d, x, &t);
+    return t.at;
+}
+
+static void add_code(CodeCache *c, const Fused *k, const DimTable *d)
+{
+    Code code = { .text = xstrdup(k->text), .fn = k->kernel.fn, .tasks = dim_string(d, k->kernel.tasks), .flops = dim_string(d, k->kernel.flops) };
+    for (uint32_t i = 0; i < k->kernel.args.n; i++)
+        vec_push(&code.args, dim_string(d, k->kernel.args.at[i]));
+    for (uint32_t i = 0; i < k->role.n; i++)
+        vec_push(&code.role, k->role.at[i]);
+    vec_push(&c->codes, code);
+    if (c->codes.n * 2 < c->nslots) {
+        add_slot(c, c->codes.n - 1);
+        return;
+    }
+    free(c->slots);
+    c->nslots = c->nslots ? c->nslots * 2 : 256;
+    c->slots = xmalloc(c->nslots * sizeof *c->slots);
+    for (uint32_t i = 0; i < c->codes.n; i++)
+        add_slot(c, i);
+}
+
+/* ---- descriptors ---- */
+
+static bool is_loops(const Fused *k) { return k->kind == FUSED_MAP || k->kind == FUSED_REDUCE; }
+
+static void layout_text(Layout l, Text *out)
+{
+    text_addf(out, " %u/%u(%d %d %d %d)", l.block, l.dtype, l.halo[0], l.halo[1], l.halo[2], l.halo[3]);
+}
+
+static void shape_text(const Graph *g, Ref r, Text *out)
+{
+    text_addf(out, " [");
+    for (int i = 0; i < node(g, r)->rank; i++) {
+        dim_print(g->dims, node_shape(g, r)[i], out);
+        text_add(out, ", ");
+    }
+    text_add(out, "]");
+}
+
+static Layout result_layout(const Fusion *f, const Fused *k)
+{
+    return k->roots.n ? f->layout[k->roots.at[0]] : f->layout[k->contract];
+}
+
+static void contraction_text(const Fusion *f, const Fused *k, Text *out)
+{
+    const Graph *g = f->g;
+    const Node  *n = node(g, k->contract);
+    text_addf(out, "%d %s", (int)k->kind, op_info[n->op].name);
+    for (int i = 0; i < n->nattrs; i++)
+        text_addf(out, " %lld", (long long)node_attrs(g, k->contract)[i]);
+    for (int i = 0; i < 2; i++) {
+        shape_text(g, node_arg(g, k->contract, i), out);
+        layout_text(k->plan.in[i], out);
+    }
+    if (node_arg(g, k->contract, 0) == node_arg(g, k->contract, 1))
+        text_add(out, " same");
+    shape_text(g, k->contract, out);
+    layout_text(result_layout(f, k), out);
+    for (size_t i = 0; i < COUNT(k->plan.variant); i++)
+        text_addf(out, " %d", k->plan.variant[i]);
+    text_add(out, "\n");
+    if (!k->has_body)
+        return;
+    Kernel names = { .bufs = { k->kernel.bufs.at, k->kernel.bufs.n, k->kernel.bufs.cap } };
+    body_text(&k->body, g->dims, &names, out);
+    text_add(out, "args");
+    for (uint32_t i = 0; i < names.args.n; i++) {
+        text_add(out, " ");
+        dim_print(g->dims, names.args.at[i], out);
+    }
+    text_add(out, "\n");
+    vec_free(&names.args);
+}
+
+static Dim domain_size(const Fusion *f, const Fused *k)
+{
+    DimTable *d = f->g->dims;
+    Dim       n = dim_const(d, 1);
+    for (uint32_t l = 0; l < k->body.ndomain; l++)
+        n = dim_mul(d, n, k->body.loop[l].extent);
+    return n;
+}
+
+static void describe(Fusion *f, Fused *k)
+{
+    Text  t = { 0 };
+    Ref   r = k->contract ? k->contract : k->copy ? k->copy : k->roots.n ? k->roots.at[0] : k->shape_of;
+    const char *op = k->copy ? "copy" : k->kind == FUSED_PACK ? "pack" : k->kind == FUSED_COMBINE ? "combine" : k->kind == FUSED_REDUCE ? "reduce" : op_info[node(f->g, r)->op].name;
+    snprintf(k->kernel.name, sizeof k->kernel.name, "%s_%u", op, k->seq);
+    k->kernel.loc = node(f->g, r)->loc;
+    if (is_loops(k)) {
+        body_text(&k->body, f->g->dims, &k->kernel, &t);
+        k->kernel.tasks = loops_tasks(&k->body, f->g->dims, f->target);
+        k->kernel.flops = dim_scale(f->g->dims, domain_size(f, k), k->body.ins.n);
+        for (uint32_t i = 0; i < k->uses.n; i++)
+            vec_push(&k->bufs, k->uses.at[i]);
+    } else {
+        contraction_text(f, k, &t);
+        k->kernel.bufs.n = 0;              /* emission fills them */
+    }
+    k->text = t.at;
+}
+
+/* Borders are a runtime kernel: images, rows, columns, elements a pixel, halo, bytes an element. */
+static void describe_halo(Fusion *f, Fused *k)
+{
+    DimTable     *d = f->g->dims;
+    const Buffer *b = &f->buffers.at[k->copy_to];
+    const Dim    *shape = node_shape(f->g, b->value);
+    const Layout *l = &b->layout;
+    Dim           images = dim_mul(d, shape[0], l->block > 1 ? dim_ceildiv(d, shape[1], l->block) : shape[1]);
+    int64_t       bytes = l->dtype == DT_BOOL ? 1 : 4;
+    Dim           args[] = { images, shape[2], shape[3], dim_const(d, l->block), dim_const(d, l->halo[0]), dim_const(d, l->halo[1]), dim_const(d, l->halo[2]),
+                             dim_const(d, l->halo[3]), dim_const(d, bytes) };
+    snprintf(k->kernel.name, sizeof k->kernel.name, "halo_%u", k->seq);
+    for (size_t i = 0; i < COUNT(args); i++)
+        vec_push(&k->kernel.args, args[i]);
+    k->kernel.tasks = images;
+    k->kernel.flops = dim_mul(d, images, dim_add(d, dim_scale(d, shape[3], l->halo[0] + l->halo[1]), dim_scale(d, shape[2], 4)));
+    k->kernel.fn = zero_halo;
+    vec_push(&k->bufs, k->copy_to);
+}
+
+/* ---- emission ---- */
+
+enum { ROLE_IN0, ROLE_IN1, ROLE_PACKED, ROLE_SCRATCH, ROLE_USE };  /* ROLE_USE + i: the body's buffer i */
+
+typedef struct { Fusion *f; Fused **kernels; } Emission;
+typedef struct { Fusion *f; Fused *k; } EpilogueCtx;
+
+static LLVMValueRef run_epilogue(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at)
+{
+    EpilogueCtx *c = ctx;
+    Fused       *k = c->k;
+    int          out = k->body.root[0].buf;
+    for (uint32_t i = k->map.n; i < k->uses.n; i++) {          /* the first time only: buffers come behind the contraction's own */
+        const Buffer *b = &c->f->buffers.at[k->uses.at[i]];
+        bool          write = false;
+        for (uint32_t j = 0; j < k->body.nroots; j++)
+            write |= k->body.root[j].buf == (int)i;
+        vec_push(&k->map, (int)i == out ? -1 : kernel_buf(e->kernel, (BufUse){ .layout = b->layout, .write = write, .is_scratch = true, .elems = b->elems }));
+    }
+    return loops_epilogue(&k->body, k->map.at, e, acc, at);
+}
+
+/* What each buffer of an emitted contraction is. */
+static void find_roles(const Fusion *f, Fused *k)
+{
+    bool packed = k->kind == FUSED_PACK || (k->kind == FUSED_CONTRACT && k->plan.packed >= 0);
+    for (uint32_t i = 0; i < k->kernel.bufs.n; i++) {
+        const BufUse *b = &k->kernel.bufs.at[i];
+        int           role = -1;
+        for (uint32_t j = 0; j < k->map.n; j++)
+            if (k->map.at[j] == (int)i)
+                role = ROLE_USE + (int)j;
+        if (role < 0 && b->value == 0) {
+            role = packed ? ROLE_PACKED : ROLE_SCRATCH;
+            packed = false;
+        } else if (role < 0 && b->write) {
+            role = ROLE_USE + k->body.root[0].buf;
+        } else if (role < 0) {
+            role = k->kind == FUSED_PACK || b->value == node_arg(f->g, k->contract, 0) ? ROLE_IN0 : ROLE_IN1;
+        }
+        vec_push(&k->role, role);
+    }
+}
+
+static bool only_passes(const Fused *k)
+{
+    return k->body.nroots == 1 && k->body.ins.at[k->body.root[0].value].op == L_ACC;
+}
+
+static void emit_one(void *ctx, Emit *e, uint32_t i)
+{
+    Emission   *m = ctx;
+    Fused      *k = m->kernels[i];
+    EpilogueCtx c = { m->f, k };
+    if (is_loops(k)) {
+        loops_emit(e, &k->body);
+        return;
+    }
+    Epilogue ep = !k->has_body || only_passes(k) ? NULL : run_epilogue;
+    if (k->kind == FUSED_PACK)
+        emit_pack(e, &k->plan);
+    else if (k->kind == FUSED_COMBINE)
+        emit_combine(e, &k->plan, result_layout(m->f, k), ep, &c);
+    else
+        emit_contract(e, &k->plan, result_layout(m->f, k), ep, &c);
+    find_roles(m->f, k);
+}
+
+/* ---- the whole ---- */
+
+static void bind_buffers(Fused *k)
+{
+    for (uint32_t i = 0; i < k->role.n; i++) {
+        int role = k->role.at[i];
+        vec_push(&k->bufs, role == ROLE_IN0 ? k->in[0] : role == ROLE_IN1 ? k->in[1] : role == ROLE_PACKED ? k->packed : role == ROLE_SCRATCH ? k->scratch
+                                                                                                               : k->uses.at[role - ROLE_USE]);
+    }
+}
+
+static void take_code(Fusion *f, Fused *k, const Code *c)
+{
+    DimTable *d = f->g->dims;
+    k->kernel.fn = c->fn;
+    if (is_loops(k)) {
+        assert(k->kernel.args.n == c->args.n);
+        return;
+    }
+    k->kernel.args.n = k->role.n = 0;
+    for (uint32_t i = 0; i < c->args.n; i++) {
+        const char *s = c->args.at[i];
+        vec_push(&k->kernel.args, dim_parse(d, &s));
+    }
+    for (uint32_t i = 0; i < c->role.n; i++)
+        vec_push(&k->role, c->role.at[i]);
+    const char *tasks = c->tasks, *flops = c->flops;
+    k->kernel.tasks = dim_parse(d, &tasks);
+    k->kernel.flops = dim_parse(d, &flops);
+    bind_buffers(k);
+}
+
+/* kernels[0..n): one of each text that the cache does not hold. */
+static uint32_t find_new(const Fusion *f, const CodeCache *cache, bool all, Fused **kernels)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->kernels.n; i++) {
+        Fused *k = f->kernels.at[i];
+        bool   seen = k->kind == FUSED_HALO || (!all && find_code(cache, k->text));
+        for (uint32_t j = 0; j < n && !seen; j++)
+            seen = strcmp(kernels[j]->text, k->text) == 0;
+        if (!seen)
+            kernels[n++] = k;
+    }
+    return n;
+}
+
+bool fusion_compile(Fusion *f, CodeCache *cache, const char *dump_stage, Text *dump, Status *st)
+{
+    Fused  **kernels = xmalloc((f->kernels.n + 1) * sizeof *kernels);
+    Kernel **list = xmalloc((f->kernels.n + 1) * sizeof *list);
+    for (uint32_t i = 0; i < f->kernels.n; i++)
+        (f->kernels.at[i]->kind == FUSED_HALO ? describe_halo : describe)(f, f->kernels.at[i]);
+    pthread_mutex_lock(&cache->lock);
+    uint32_t n = find_new(f, cache, dump_stage != NULL, kernels);
+    for (uint32_t i = 0; i < n; i++)
+        list[i] = &kernels[i]->kernel;
+    Emission m = { f, kernels };
+    bool     ok = jit_compile(cache->jit, f->g->dims, list, n, emit_one, &m, dump_stage, dump, st);
+    for (uint32_t i = 0; i < n && ok; i++)
+        if (!find_code(cache, kernels[i]->text))
+            add_code(cache, kernels[i], f->g->dims);
+    for (uint32_t i = 0; i < f->kernels.n && ok; i++)
+        if (f->kernels.at[i]->kind != FUSED_HALO)
+            take_code(f, f->kernels.at[i], find_code(cache, f->kernels.at[i]->text));
+    pthread_mutex_unlock(&cache->lock);
+    free(kernels);
+    free(list);
+    return ok;
+}

@@ -1,0 +1,39 @@
+/* loops_walk.h - between the two emitting files: a Body being turned into LLVM for one width of lanes.
+ *
+ * Instructions are placed by what they vary with: LEVEL_KERNEL once before all loops, LEVEL_ROW once a row of the innermost loop,
+ * LEVEL_INNER in it; those that vary with a region's loops stand in that region. A value that is the same in all lanes is kept as a scalar.
+ */
+#ifndef PASTICHE_LOOPS_WALK_H
+#define PASTICHE_LOOPS_WALK_H
+
+#include "emit.h"
+#include "loops.h"
+
+typedef enum { LEVEL_KERNEL, LEVEL_ROW, LEVEL_INNER } Level;
+
+typedef struct {
+    Emit         *e;
+    const Body   *b;
+    int           lanes;
+    int           lane_loop;               /* the loop along the lanes, -1: none */
+    uint32_t      inner_loops;             /* by bit: loops that change within a row */
+    LLVMValueRef *val;                     /* by instruction */
+    LLVMValueRef  loop[MAX_LOOPS];         /* loop variables; along the lanes: of lane 0 */
+    LLVMValueRef  tail;                    /* <lanes x i1>: lanes that exist; NULL: all */
+    LLVMValueRef  acc;                     /* an epilogue's input */
+    const int    *bufs;                    /* the kernel's buffer for each of the body's; NULL: the same */
+} Walk;
+
+Walk walk_new(Emit *e, const Body *b, int lanes, int lane_loop, uint32_t inner_loops);
+void walk_free(Walk *w);
+void walk_level(Walk *w, Level level);                             /* emits the instructions of one level where the builder stands */
+LLVMValueRef walk_value(Walk *w, Val v);                           /* as a vector of w->lanes */
+LLVMValueRef walk_again(Walk *w, Val v);                           /* an instruction without operands, anew where the builder stands */
+LLVMValueRef size_value(Emit *e, Dim d);                           /* a small constant, or the kernel's argument */
+LLVMValueRef extent_value(Emit *e, Dim d);                         /* of a domain's loop: an argument unless it is 1 */
+LLVMTypeRef  walk_type(Walk *w, ValType t);
+void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra);   /* stores v at r->at + extra (NULL: 0), as far as lanes exist */
+LLVMValueRef fold(Emit *e, How how, ValType t, LLVMValueRef acc, LLVMValueRef v);   /* acc + v, or the larger */
+LLVMValueRef fold_start(Walk *w, How how, ValType t);              /* the number that changes nothing */
+
+#endif

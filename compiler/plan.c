@@ -1,0 +1,137 @@
+/* plan.c - everything about a Fusion that depends on sizes: kernels' arguments, tasks, work, and where buffers stand in one arena.
+ *
+ * A buffer lives from the first kernel that touches it to the last. Largest first, each is put into the tightest gap that is free for its
+ * whole life (best fit), at multiples of 64 bytes. Every buffer has at least 64 bytes, so that element 0 may always be read.
+ */
+#include "fuse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool size_of(const Fusion *f, Dim d, const DimBind *binds, uint32_t n, int64_t *v, Status *st)
+{
+    if (dim_eval(f->g->dims, d, binds, n, v) && *v < (int64_t)1 << 46)
+        return true;
+    Text t = { 0 };
+    dim_print(f->g->dims, d, &t);
+    status_fail(st, "the size %s is not known or too large", t.at);
+    text_free(&t);
+    return false;
+}
+
+static bool eval_kernels(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *p, Status *st)
+{
+    uint32_t total = 0, count = f->kernels.n;
+    for (uint32_t i = 0; i < count; i++)
+        total += f->kernels.at[i]->kernel.args.n;
+    p->args = xmalloc((total + 1) * sizeof *p->args);
+    p->args_at = xmalloc((count + 1) * sizeof *p->args_at);
+    p->tasks = xmalloc((count + 1) * sizeof *p->tasks);
+    p->work = xmalloc((count + 1) * sizeof *p->work);
+    total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const Kernel *k = &f->kernels.at[i]->kernel;
+        p->args_at[i] = total;
+        for (uint32_t j = 0; j < k->args.n; j++)
+            if (!size_of(f, k->args.at[j], binds, n, &p->args[total++], st))
+                return false;
+        if (!size_of(f, k->tasks, binds, n, &p->tasks[i], st))
+            return false;
+        if (!dim_eval(f->g->dims, k->flops, binds, n, &p->work[i]))
+            p->work[i] = INT64_MAX;        /* more than fits a number is much work */
+    }
+    return true;
+}
+
+static bool eval_buffers(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *p, Status *st)
+{
+    p->bytes = xmalloc((f->buffers.n + 1) * sizeof *p->bytes);
+    p->offset = xmalloc((f->buffers.n + 1) * sizeof *p->offset);
+    for (uint32_t i = 0; i < f->buffers.n; i++) {
+        const Buffer *b = &f->buffers.at[i];
+        int64_t       elems;
+        if (!size_of(f, b->elems, binds, n, &elems, st))
+            return false;
+        int64_t bytes = elems * (b->layout.dtype == DT_BOOL ? 1 : 4);
+        p->bytes[i] = bytes < 64 ? 64 : (bytes + 63) / 64 * 64;
+        p->offset[i] = -1;
+    }
+    return true;
+}
+
+/* ---- offsets ---- */
+
+typedef struct { int64_t bytes; uint32_t buffer; } Sized;
+
+static int by_size(const void *a, const void *b)
+{
+    const Sized *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+}
+
+static bool meet(const Buffer *a, const Buffer *b) { return a->first <= b->last && b->first <= a->last; }
+
+/* placed[0..n) by rising offset: the tightest gap among those alive together with `b`. */
+static int64_t best_gap(const Fusion *f, const MemoryPlan *p, const uint32_t *placed, uint32_t n, uint32_t b)
+{
+    int64_t end = 0, best = -1, best_size = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t other = placed[i];
+        if (!meet(&f->buffers.at[other], &f->buffers.at[b]))
+            continue;
+        int64_t gap = p->offset[other] - end;
+        if (gap >= p->bytes[b] && (best < 0 || gap < best_size)) {
+            best = end;
+            best_size = gap;
+        }
+        if (p->offset[other] + p->bytes[other] > end)
+            end = p->offset[other] + p->bytes[other];
+    }
+    return best < 0 ? end : best;
+}
+
+static void place_buffers(const Fusion *f, MemoryPlan *p)
+{
+    Sized    *order = xmalloc((f->buffers.n + 1) * sizeof *order);
+    uint32_t *placed = xmalloc((f->buffers.n + 1) * sizeof *placed), n = 0, count = 0;
+    for (uint32_t i = 0; i < f->buffers.n; i++)
+        if (f->buffers.at[i].home == HOME_ARENA && f->buffers.at[i].first != NONE)
+            order[count++] = (Sized){ p->bytes[i], i };
+    qsort(order, count, sizeof *order, by_size);
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t b = order[k].buffer, at = n;
+        p->offset[b] = best_gap(f, p, placed, n, b);
+        if (p->offset[b] + p->bytes[b] > p->arena)
+            p->arena = p->offset[b] + p->bytes[b];
+        for (; at > 0 && p->offset[placed[at - 1]] > p->offset[b]; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = b;
+        n++;
+    }
+    free(order);
+    free(placed);
+}
+
+bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *p, Status *st)
+{
+    memset(p, 0, sizeof *p);
+    if (!eval_kernels(f, binds, n, p, st) || !eval_buffers(f, binds, n, p, st)) {
+        plan_free(p);
+        return false;
+    }
+    place_buffers(f, p);
+    return true;
+}
+
+void plan_free(MemoryPlan *p)
+{
+    free(p->args);
+    free(p->args_at);
+    free(p->tasks);
+    free(p->work);
+    free(p->bytes);
+    free(p->offset);
+    memset(p, 0, sizeof *p);
+}

@@ -1,0 +1,15 @@
+/* launch.h - running a kernel on threads, and the kernels that are plain C. All have the ABI of native.h, so AOT objects need only this file. */
+#ifndef PASTICHE_LAUNCH_H
+#define PASTICHE_LAUNCH_H
+
+#include <stdint.h>
+
+typedef void (*LaunchFn)(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads);
+
+/* Runs fn on min(tasks, threads) threads, on one when there is little work (operations, all tasks together). threads >= 1. */
+void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads);
+
+/* Zeroes the border of bufs[0] [images][t+h+b][l+w+r][block]; args: images, h, w, block, t, b, l, r, bytes of an element. */
+void zero_halo(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads);
+
+#endif
