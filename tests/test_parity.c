@@ -478,7 +478,7 @@ static bool check_model(const char *name)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = { "library", "style", "dcgan" };
+    static const char *const names[] = { "library", "style", "dcgan", "wgan_gp" };
     bool native = true;
     for (size_t i = 0; i < COUNT(names); i++) {
         bool wanted = argc == 1;
