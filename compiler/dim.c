@@ -766,6 +766,22 @@ uint32_t dim_symbols(const DimTable *t, Dim a, Dim *out, uint32_t max)
     return n;
 }
 
+bool dim_has_floor(const DimTable *t, Dim a)
+{
+    Term        small;
+    const Term *w;
+    bool        found = false;
+    if (is_small(a))
+        return false;
+    lock(t);
+    uint32_t n = terms_of(t, a, &w, &small);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < t->monos.at[w[i].mono].n; j++)
+            found |= !t->atoms.at[t->mono_atoms.at[t->monos.at[w[i].mono].first + j]].name;
+    unlock(t);
+    return found;
+}
+
 /* All coefficients >= 0 and all atoms >= 0. */
 static bool plainly_nonneg(const DimTable *t, Dim a)
 {

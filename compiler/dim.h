@@ -32,6 +32,7 @@ bool dim_divide(DimTable *t, Dim a, Dim b, Dim *q);          /* exact a / b as p
 bool dim_is_const(const DimTable *t, Dim a, int64_t *v);
 bool dim_is_sym(const DimTable *t, Dim a);                   /* exactly one symbol with coefficient 1 */
 uint32_t dim_symbols(const DimTable *t, Dim a, Dim *out, uint32_t max);   /* distinct symbols in a (also within floors); returns their number */
+bool dim_has_floor(const DimTable *t, Dim a);                /* rounding is in it: 4*(H//4), not N*C */
 bool dim_never_equal(const DimTable *t, Dim a, Dim b);       /* provably different for all symbols >= 0 (conservative); a != b alone may be undecided */
 bool dim_valid(const DimTable *t, int64_t a);                /* is this number a Dim of the table (for verifiers) */
 bool dim_nonneg(const DimTable *t, Dim a);                   /* provably >= 0 for all symbols >= 0 (conservative) */

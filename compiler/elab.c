@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const prelude_files[] = { "std/layers.graph", "std/norms.graph", "std/activations.graph", "std/losses.graph", "std/optimizers.graph", "std/images.graph" };
+static const char *const prelude_files[] = { "std/layers.graph", "std/norms.graph", "std/activations.graph", "std/losses.graph", "std/optimizers.graph", "std/images.graph", "std/gan.graph" };
 static const char *const schedules_file = "std/schedules.graph";
 
 /* ---- errors ---- */
@@ -25,13 +25,15 @@ const char *loc_text(Elab *e, Loc loc)
     return arena_printf(e->arena, "line %u", loc.line);
 }
 
-static const char *chain_text(Elab *e)
+static const char *chain_text(Elab *e, Loc library)
 {
     Text t = { 0 };
     enum { INNER = 4, OUTER = 3 };                 /* of a long chain only the ends are told */
     uint32_t depth = 0, k = 0;
     for (Frame *f = e->frame; f; f = f->up)
         depth += f->what != NULL;
+    if (library.line)
+        text_addf(&t, "from %s", loc_text(e, library));
     for (Frame *f = e->frame; f; f = f->up) {
         if (!f->what)
             continue;
@@ -53,6 +55,21 @@ static const char *chain_text(Elab *e)
     return s;
 }
 
+static bool in_std(Elab *e, Loc loc)
+{
+    return loc.line && loc.file < e->sources->files.n && !strncmp(e->sources->files.at[loc.file].path, "std/", 4);
+}
+
+/* A mistake shows where the user's own text leads into the library; the place within it goes into the chain. */
+static Loc user_place(Elab *e, Loc loc)
+{
+    Loc at = loc;
+    for (Frame *f = e->frame; f && in_std(e, at); f = f->up)
+        if (f->call.line)
+            at = f->call;
+    return in_std(e, at) ? loc : at;
+}
+
 Diag *elab_error(Elab *e, int code, Loc loc, const char *fmt, ...)
 {
     if (e->limit_reported)
@@ -62,9 +79,10 @@ Diag *elab_error(Elab *e, int code, Loc loc, const char *fmt, ...)
     char text[1024];
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    Diag *g = diag_error(e->d, code, loc, "%s", text);
+    Loc   at = user_place(e, loc);
+    Diag *g = diag_error(e->d, code, at, "%s", text);
     if (g && e->frame && e->frame->up)
-        g->chain = chain_text(e);
+        g->chain = chain_text(e, at.file != loc.file ? loc : (Loc){ 0 });
     return g;
 }
 

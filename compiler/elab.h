@@ -199,6 +199,7 @@ bool  match_type(Elab *e, DimVars *v, const TypeExpr *t, const Type *actual, Loc
 void  bind_dim_vars(Elab *e, DimVars *v);                                       /* names become values of the current scope */
 bool  type_range(Elab *e, const TypeExpr *t, double *lo, double *hi);
 bool  require_equal(Elab *e, Dim a, Dim b, Loc loc, const char *message);       /* false when provably different; undecided ones become a GraphCheck */
+bool  dims_agree(Elab *e, Dim a, Dim b);
 
 /* ---- calls ---- */
 typedef struct { Value v; const char *name; Loc loc; const Expr *expr; } CallArg;

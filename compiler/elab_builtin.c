@@ -484,6 +484,37 @@ static Value do_pad(Elab *e, const Builtin *b, Value *v, Loc loc)
     return checked_node(e, OP_pad, b->name, 1, &r, 5, attrs, &grown, loc);
 }
 
+/* pad_to(x, multiple, mode: edge): height and width grown at the bottom and right to the next multiple, for nets that halve; crop with y[:, :, :H, :W] */
+static Value do_pad_to(Elab *e, const Builtin *b, Value *v, Loc loc)
+{
+    static const char *const modes[] = { "edge", "reflect", "zero" };
+    Ref     r = as_tensor(e, &v[0], b->name);
+    int64_t k;
+    size_t  mode = 0;
+    if (!r || !as_int(e, &v[1], "pad_to's multiple", &k))
+        return (Value){ 0 };
+    Graph *g = e->gs->g;
+    Type   t = node_type(g, r);
+    if (t.rank != 4) {
+        elab_error(e, 266, loc, "%s takes (n, c, h, w), not %s", b->name, type_text(e, &t));
+        return (Value){ 0 };
+    }
+    if (k < 1 || k > 4096) {
+        elab_error(e, 265, v[1].loc, "pad_to's multiple is 1 to 4096");
+        return (Value){ 0 };
+    }
+    while (v[2].kind != VAL_NONE && mode < COUNT(modes) && (v[2].kind != VAL_STR || strcmp(v[2].str, modes[mode])))
+        mode++;
+    if (mode == COUNT(modes)) {
+        elab_error(e, 267, v[2].loc, "pad_to's mode is edge, reflect or zero");
+        return (Value){ 0 };
+    }
+    for (int i = 2; i < 4; i++)
+        t.shape[i] = dim_scale(g->dims, dim_ceildiv(g->dims, t.shape[i], k), k);
+    int64_t place[8] = { 0, 0, 0, 0, 1, 1, 1, 1 }, pad[5] = { 0, 0, 0, 0, mode == 1 ? MODE_REFLECT : MODE_EDGE };
+    return mode == 2 ? checked_node(e, OP_place, b->name, 1, &r, 8, place, &t, loc) : checked_node(e, OP_pad, b->name, 1, &r, 5, pad, &t, loc);
+}
+
 /* resize(x, factor, mode: nearest, convention: half_pixel, size: [h, w]) */
 static Value do_resize(Elab *e, const Builtin *b, Value *v, Loc loc)
 {
@@ -738,6 +769,23 @@ static Value do_gather(Elab *e, const Builtin *b, Value *v, Loc loc)
     return checked_node(e, OP_gather, b->name, 2, args, 0, NULL, NULL, loc);
 }
 
+/* scatter_add(rows (..j, ..), i32 index (..j), n): rows added into n rows of zeros */
+static Value do_scatter_add(Elab *e, const Builtin *b, Value *v, Loc loc)
+{
+    Ref args[2] = { as_tensor(e, &v[0], b->name), as_tensor(e, &v[1], b->name) };
+    Dim n;
+    if (!args[0] || !args[1] || !as_dim(e, &v[2], "scatter_add's number of rows", &n))
+        return (Value){ 0 };
+    Type rows = node_type(e->gs->g, args[0]), index = node_type(e->gs->g, args[1]), t = { rows.dtype, rows.rank - index.rank + 1, { n } };
+    if (t.rank < 1) {
+        elab_error(e, 260, loc, "scatter_add: %s has fewer axes than its index %s", type_text(e, &rows), type_text(e, &index));
+        return (Value){ 0 };
+    }
+    for (int i = 1; i < t.rank; i++)
+        t.shape[i] = rows.shape[index.rank + i - 1];
+    return checked_node(e, OP_scatter_add, b->name, 2, args, 0, NULL, &t, loc);
+}
+
 static Value do_grad(Elab *e, const Builtin *b, Value *v, Loc loc)
 {
     (void)b;
@@ -783,6 +831,17 @@ static Value do_rank(Elab *e, const Builtin *b, Value *v, Loc loc)
     return r ? val_num(node_type(e->gs->g, r).rank, true) : (Value){ 0 };
 }
 
+static Value do_len(Elab *e, const Builtin *b, Value *v, Loc loc)
+{
+    (void)b;
+    if (v[0].kind != VAL_LIST) {
+        if (v[0].kind != VAL_NONE)
+            diag_hint(e->d, elab_error(e, 254, loc, "len counts the elements of a list, this is %s", describe(e, &v[0])), "The sizes of a tensor are size(x, axis)");
+        return (Value){ 0 };
+    }
+    return val_num(v[0].n, true);
+}
+
 /* ---- the table ---- */
 
 static const Builtin builtins[] = {
@@ -825,6 +884,7 @@ static const Builtin builtins[] = {
     { "zero_pad", "x pad", do_pad, OP_place },
     { "reflect_pad", "x pad", do_pad, OP_pad },
     { "edge_pad", "x pad", do_pad, OP_pad },
+    { "pad_to", "x multiple mode?", do_pad_to, OP_pad },
     { "resize", "x factor? mode? convention? size?", do_resize, OP_resize },
     { "avg_pool", "x kernel stride? pad? ceil?", do_pool, OP_win_sum },
     { "sum_pool", "x kernel stride? pad? ceil?", do_pool, OP_win_sum },
@@ -841,10 +901,12 @@ static const Builtin builtins[] = {
     { "fixed_normal", "shape seed?", do_random, OP_normal },
     { "fixed_uniform", "shape seed?", do_random, OP_uniform },
     { "gather", "table index", do_gather, OP_gather },
+    { "scatter_add", "rows index n", do_scatter_add, OP_scatter_add },
     { "grad", "y x", do_grad, OP_stop },
     { "size", "x axis", do_size, OP_size },
     { "shape", "x", do_shape, OP_size },
     { "rank", "x", do_rank, OP_size },
+    { "len", "list", do_len, OP_size },
 };
 
 const Builtin *find_builtin(const char *name)

@@ -142,7 +142,7 @@ static bool check_broadcast(Elab *e, const char *word, Ref a, Ref b, Loc loc)
     }
     for (int i = 0; i < x.rank; i++) {
         int64_t k;
-        if (x.shape[i] == y.shape[i] || (dim_is_const(e->m->dims, x.shape[i], &k) && k == 1) || (dim_is_const(e->m->dims, y.shape[i], &k) && k == 1))
+        if (dims_agree(e, x.shape[i], y.shape[i]) || (dim_is_const(e->m->dims, x.shape[i], &k) && k == 1) || (dim_is_const(e->m->dims, y.shape[i], &k) && k == 1))
             continue;
         bool differ = dim_is_const(e->m->dims, dim_sub(e->m->dims, x.shape[i], y.shape[i]), &k);
         elab_error(e, 207, loc, "cannot %s %s and %s: dims %s and %s are %s", word, type_text(e, &x), type_text(e, &y), dim_text(e->m->dims, x.shape[i], e->arena),

@@ -132,7 +132,8 @@ static bool variable_type(Elab *e, const Stmt *s, Type *t)
             break;
         }
         Diag *g = elab_error(e, 234, s->loc, "'%s' would have size %s, which is known only when the program runs", s->name.name, dim_text(e->m->dims, t->shape[i], e->arena));
-        diag_hint(e->d, g, "A parameter needs sizes known when compiling: give the input's channels as a number");
+        diag_hint(e->d, g, "A %s needs sizes known when compiling: write them as numbers where the input is declared, e.g. f32[N, 3, 256, 256]",
+                  s->kind == S_STATE ? "state" : "parameter");
     }
     return ok;
 }
@@ -199,6 +200,8 @@ Value declare_param(Elab *e, const Stmt *s, bool is_state)
     Type        t;
     const char *base = f->in_step ? e->gs->name : join_path(e, f->path, NULL, f->iteration);
     const char *name = intern(arena_printf(e->arena, "%s.%s", base, s->name.name));
+    if (is_state)
+        scope_bind_here(e, state_slot(s->name.name), (Value){ 0 });      /* after a mistake here, `:=` stays silent */
     if (!variable_type(e, s, &t))
         return (Value){ 0 };
     for (uint32_t i = 0; i < f->claimed.n; i++)

@@ -40,6 +40,8 @@ static void run_assign(Elab *e, const Stmt *s)
         diag_hint(e->d, g, "':=' writes a state; '=' binds a name");
         return;
     }
+    if (slot->kind == VAL_NONE)
+        return;
     Ref r = as_tensor(e, &v, "what a state becomes");
     if (!r)
         return;

@@ -274,8 +274,9 @@ static DimVar *dim_var(DimVars *v, const char *name)
     return NULL;
 }
 
-/* Names of a dim expression that the scope does not know become unknowns, bound in the innermost scope while the signature is read. */
-static void collect_names(Elab *e, DimVars *v, const Expr *x)
+/* Names of a dim expression that the scope does not know become unknowns, bound in the innermost scope while the signature is read. A name that is called, and
+ * what it is called with, is never an unknown when anything has that name: width(i), len(taps). */
+static void collect_names(Elab *e, DimVars *v, const Expr *x, bool argument)
 {
     if (!x)
         return;
@@ -283,18 +284,19 @@ static void collect_names(Elab *e, DimVars *v, const Expr *x)
         Value known;
         if (dim_var(v, x->str))
             return;
-        if (lookup_silent(e, x->str, &known) && (known.kind == VAL_NUM || known.kind == VAL_DIM))
+        if (lookup_silent(e, x->str, &known) && (argument || known.kind == VAL_NUM || known.kind == VAL_DIM))
             return;
         Dim unknown = v->make_symbols ? dim_sym(e->m->dims, x->str) : dim_fresh(e->m->dims, x->str);
         vec_push(&v->vars, ((DimVar){ .name = x->str, .unknown = unknown, .by = unknown, .solved = v->make_symbols }));
         scope_bind_here(e, x->str, (Value){ .kind = VAL_DIM, .dim = unknown });
         return;
     }
-    collect_names(e, v, x->a);
-    collect_names(e, v, x->b);
+    if (x->kind != E_CALL)
+        collect_names(e, v, x->a, argument);
+    collect_names(e, v, x->b, argument);
     for (uint32_t i = 0; i < x->args.n; i++)
         if (x->kind == E_CALL || x->kind == E_LIST)
-            collect_names(e, v, x->args.at[i].value);
+            collect_names(e, v, x->args.at[i].value, argument || x->kind == E_CALL);
 }
 
 static Dim apply_solutions(Elab *e, DimVars *v, Dim d)
@@ -315,7 +317,7 @@ static RestVar *rest_var(DimVars *v, const char *name)
 
 static bool dim_pattern(Elab *e, DimVars *v, const DimExpr *x, Loc loc, Dim *out)
 {
-    collect_names(e, v, x->expr);
+    collect_names(e, v, x->expr, false);
     Value value = eval(e, x->expr);
     if (value.kind == VAL_NONE)
         return false;
@@ -364,6 +366,19 @@ bool require_equal(Elab *e, Dim a, Dim b, Loc loc, const char *message)
         return false;
     vec_push(&e->gs->g->checks, ((GraphCheck){ a, b, loc, message }));
     return true;
+}
+
+/* The same size, or one that an earlier check of this graph makes the same. */
+bool dims_agree(Elab *e, Dim a, Dim b)
+{
+    if (a == b)
+        return true;
+    for (uint32_t i = 0; e->gs && i < e->gs->g->checks.n; i++) {
+        const GraphCheck *c = &e->gs->g->checks.at[i];
+        if ((c->a == a && c->b == b) || (c->a == b && c->b == a) || dim_sub(e->m->dims, c->a, c->b) == dim_sub(e->m->dims, a, b))
+            return true;
+    }
+    return false;
 }
 
 /* H in 4*H against a size that 4 does not divide as it stands: H = size // 4, and the rest must be 0 when run. */
@@ -421,6 +436,9 @@ static DimMatch match_dim(Elab *e, DimVars *v, Dim pattern, Dim actual, bool las
         for (uint32_t i = 0; i < n; i++)
             if (dim_substitute(e->m->dims, pattern, unknowns[i], 0) != pattern)
                 return solve_by_floor(e, v, pattern, actual, loc, what) ? DIM_OK : DIM_WRONG;
+        /* what rounding leaves open is checked when run; N against M is an error now */
+        if (!dim_has_floor(e->m->dims, dim_sub(e->m->dims, pattern, actual)) && !dims_agree(e, pattern, actual))
+            return DIM_WRONG;
         return require_equal(e, pattern, actual, loc, what) ? DIM_OK : DIM_WRONG;
     }
 }
