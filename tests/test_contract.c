@@ -49,13 +49,14 @@ static float noise(void)
 }
 
 /* ---- a case ---- */
-enum { SYM_N = 1, SYM_H = 2, SYM_W = 4, WIDE_IN = 8, WIDE_OUT = 16, PLAIN = 32 };   /* PLAIN: no epilogue */
+enum { SYM_N = 1, SYM_H = 2, SYM_W = 4, WIDE_IN = 8, WIDE_OUT = 16, PLAIN = 32, MORE = 256 };   /* PLAIN: no epilogue; m * MORE: m more zeros at the bottom and right than pad */
 #define SYM (SYM_N | SYM_H | SYM_W)
 typedef struct { int op, n, c, h, w, k, r, s, stride, pad, dil, groups, flags; } Case;   /* h, w: of x */
 
 typedef struct { int64_t d[4]; } Shape;
 
-static int64_t conv_size(int64_t h, int64_t r, const Case *c) { return (h + 2 * c->pad - c->dil * (r - 1) - 1) / c->stride + 1; }
+static int64_t more_pad(const Case *c) { return c->flags / MORE; }
+static int64_t conv_size(int64_t h, int64_t r, const Case *c) { return (h + 2 * c->pad + more_pad(c) - c->dil * (r - 1) - 1) / c->stride + 1; }
 
 /* ---- references, row-major, double ---- */
 typedef struct { double *v, *mag; int64_t n; } RefOut;
@@ -266,7 +267,7 @@ static Buf run(Built *b, const DimBind *binds, uint32_t nbinds, Buf in0, Buf in1
 
 static const char *describe(const Case *c)
 {
-    static char text[160];
+    static char text[180];
     static const char *const names[] = { "conv", "conv_dx", "conv_dw" };
     snprintf(text, sizeof text, "%s n%d c%d %dx%d k%d %dx%d stride %d pad %d dil %d groups %d flags %d", names[c->op - OP_conv], c->n, c->c, c->h, c->w, c->k, c->r, c->s,
              c->stride, c->pad, c->dil, c->groups, c->flags);
@@ -362,9 +363,9 @@ static void test_conv(const Case *c, Jit *jit, const Target *t)
                      c->flags & SYM_W ? dim_sym(d, intern("W")) : dim_const(d, c->w) };
     Dim     w[4] = { dim_const(d, c->k), dim_const(d, c->c / c->groups), dim_const(d, c->r), dim_const(d, c->s) };
     Dim     g[4] = { x[0], w[0] };
-    int64_t attrs[9] = { c->stride, c->stride, c->pad, c->pad, c->pad, c->pad, c->dil, c->dil, c->groups };
+    int64_t attrs[9] = { c->stride, c->stride, c->pad, c->pad + more_pad(c), c->pad, c->pad + more_pad(c), c->dil, c->dil, c->groups };
     for (int i = 2; i < 4; i++)
-        g[i] = dim_add(d, dim_floordiv(d, dim_add(d, x[i], dim_const(d, 2 * c->pad - c->dil * ((i == 2 ? c->r : c->s) - 1) - 1)), c->stride), dim_const(d, 1));
+        g[i] = dim_add(d, dim_floordiv(d, dim_add(d, x[i], dim_const(d, 2 * c->pad + more_pad(c) - c->dil * ((i == 2 ? c->r : c->s) - 1) - 1)), c->stride), dim_const(d, 1));
     const Dim *s0 = c->op == OP_conv_dx ? g : x, *s1 = c->op == OP_conv_dw ? g : w, *so = c->op == OP_conv ? NULL : c->op == OP_conv_dx ? x : w;
     Dim        scalar[4] = { 0 };
     make_node(b.g, OP_const, DT_F32, 0, scalar, 0, NULL, 0, NULL, 5);      /* node 1: stands for the residual */
@@ -603,6 +604,29 @@ static const MatCase mat_cases[] = {
     { 2, 1, 1, 5, 6, 0, 0, 0, 0 },
 };
 
+/* Shapes that nobody thought of. */
+static int pick(int n) { return (int)((noise() + 1) * 0.5f * (float)n) % n; }
+
+static Case random_case(void)
+{
+    static const int channels[] = { 1, 2, 3, 4, 7, 8, 12, 15, 16, 17, 20, 24, 31, 32, 33, 40, 48, 64 };
+    static const int kernels[] = { 1, 2, 3, 3, 3, 4, 4, 5, 6, 7 };
+    for (;;) {
+        Case c = { .op = OP_conv + pick(3), .n = 1 + pick(4), .c = channels[pick(COUNT(channels))], .k = channels[pick(COUNT(channels))], .h = 1 + pick(14), .w = 1 + pick(36) };
+        c.r = kernels[pick(COUNT(kernels))];
+        c.s = pick(4) ? c.r : kernels[pick(COUNT(kernels))];
+        c.stride = 1 + (pick(2) ? 0 : pick(4));
+        c.pad = pick(4);
+        c.dil = pick(5) ? 1 : 1 + pick(3);
+        c.groups = pick(4) ? 1 : 1 + pick(4);
+        if (!pick(12))
+            c.groups = c.k = c.c;
+        c.flags = (pick(2) ? pick(8) : 0) | (pick(3) ? 0 : WIDE_IN) | (pick(3) ? 0 : WIDE_OUT) | (pick(6) ? 0 : PLAIN) | (pick(4) ? 0 : pick(3) * MORE);
+        if (c.c % c.groups == 0 && c.k % c.groups == 0 && c.h + 2 * c.pad > c.dil * (c.r - 1) && c.w + 2 * c.pad > c.dil * (c.s - 1))
+            return c;
+    }
+}
+
 static void test_isa(const char *cpu)
 {
     Target t;
@@ -619,6 +643,13 @@ static void test_isa(const char *cpu)
     for (size_t i = 0; i < COUNT(conv_cases); i++)
         if (!only || atoi(only) == (int)i)
             test_conv(&conv_cases[i], jit, &t);
+    int random = getenv("RANDOM_CASES") ? atoi(getenv("RANDOM_CASES")) : 60;
+    for (int i = 0; i < random; i++) {
+        seed = (uint32_t)i * 7919u + 12345u;
+        Case c = random_case();
+        if (!only || atoi(only) == i + 2000)
+            test_conv(&c, jit, &t);
+    }
     for (size_t i = 0; i < COUNT(mat_cases); i++)
         if (!only || atoi(only) == (int)i + 1000)
             test_matmul(&mat_cases[i], jit, &t);
