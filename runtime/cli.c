@@ -153,7 +153,12 @@ bool session_options(const Given *g, SessionOptions *o)
         complain("--backend is native or reference, not '%s'", backend);
         return false;
     }
-    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = option_value(g, "--cpu") };
+    const char *cpu = option_value(g, "--cpu");
+    if (cpu && strcmp(cpu, "avx512") && strcmp(cpu, "avx2") && strcmp(cpu, "baseline")) {
+        complain("--cpu is avx512, avx2 or baseline, not '%s'", cpu);
+        return false;
+    }
+    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu };
     o->seed = (uint64_t)seed;
     return true;
 }

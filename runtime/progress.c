@@ -64,7 +64,8 @@ void progress_format(Text *out, const char *name, uint64_t done, uint64_t total,
     double part = total ? (double)done / (double)total : 0;
     text_addf(&left, "%s  %llu/%llu", name, (unsigned long long)done, (unsigned long long)total);
     for (uint32_t i = 0; i < n; i++)
-        text_addf(&right, "  %s %.4g", names[i], values[i]);
+        if (!isnan(values[i]))
+            text_addf(&right, "  %s %.4g", names[i], values[i]);
     add_rate(&right, rate, seconds_left);
     text_add(out, left.at);
     if (width <= 0 || (int)(left.n + right.n) + BAR + 11 <= width) {

@@ -23,14 +23,16 @@ typedef struct {
     Status     *st;
     Vec(Compiled) programs;
     Tensor     *slots;
-    uint64_t    pass, total, epoch_steps, graph_runs, runs_a_pass;
+    uint64_t    pass, total, epoch_steps, graph_runs, runs_a_pass;    /* pass, total: of this stage */
+    uint64_t    before;            /* passes of the stages before this one */
     int64_t     batch;             /* of the data it runs over, for `every N images` */
     Progress   *progress;
     FILE       *log;
     Vec(const char *) columns;     /* of the log: every report of the steps it calls */
     double     *values; bool *fresh;
-    const char *out;
-    char       *checkpoints;       /* where checkpoints go */
+    char       *out;
+    const char *checkpoint_name;   /* as the file says: "ck/dcgan" */
+    char       *checkpoints;       /* where checkpoints go: that under `out` */
     int64_t     keep;
     uint64_t    saved_at;          /* pass of the newest checkpoint */
     char       *checkpoint_path;
@@ -62,7 +64,7 @@ static uint64_t count_runs(const TrainStmt *b, uint32_t n)
 
 static RunState run_state(Run *r)
 {
-    RunState rs = { .rng = { r->s->options.seed, (uint32_t)(1 + r->pass * r->runs_a_pass + r->graph_runs++) }, .check_finite = true };
+    RunState rs = { .rng = { r->s->options.seed, (uint32_t)(1 + (r->before + r->pass) * r->runs_a_pass + r->graph_runs++) }, .check_finite = true };
     rs.runtime[RT_STEP] = (double)r->pass;
     rs.runtime[RT_EPOCH] = r->epoch_steps ? (double)(r->pass / r->epoch_steps) : 0;
     rs.runtime[RT_PROGRESS] = r->total ? (double)r->pass / (double)r->total : 0;
@@ -149,11 +151,13 @@ static void collect_columns(Run *r, const TrainStmt *b, uint32_t n)
     }
 }
 
-/* A line a pass in OUT/losses.csv: step, then the reports of this pass (empty when a step did not run). */
+/* A line a pass in OUT/losses.csv: [stage,] step, then the reports of this pass (empty when a step did not run). */
 static void log_pass(Run *r)
 {
     if (!r->log)
         return;
+    if (r->train->stage)
+        fprintf(r->log, "%lld,", (long long)r->stage);
     fprintf(r->log, "%llu", (unsigned long long)r->pass);
     for (uint32_t i = 0; i < r->columns.n; i++) {
         if (r->fresh[i])
@@ -164,19 +168,29 @@ static void log_pass(Run *r)
     fputs("\n", r->log);
 }
 
-/* Opens the log; a resumed run keeps the lines up to where it goes on. */
+/* Was this line of the log written before the point where the run goes on? */
+static bool is_past(const Run *r, const char *line)
+{
+    char     *end = (char *)line;
+    long long stage = r->train->stage ? strtoll(line, &end, 10) : r->stage;
+    return stage < r->stage || (stage == r->stage && strtoull(end + (*end == ','), NULL, 10) <= r->pass);
+}
+
+/* Opens the log; a resumed run and a further stage keep the lines up to where they go on. */
 static bool open_log(Run *r)
 {
     char *path = path_join(r->out, "losses.csv");
     Text  kept = { 0 };
-    if (r->pass > 0 && path_is_file(path)) {
+    if (r->before + r->pass > 0 && path_is_file(path)) {
         uint8_t *bytes;
         size_t   n;
         if (file_read(path, (size_t)1 << 30, &bytes, &n, r->st)) {
             for (char *line = (char *)bytes, *end; *line; line = end) {
                 end = line + strcspn(line, "\n");
-                end += *end == '\n';
-                if (line == (char *)bytes || strtoull(line, NULL, 10) <= r->pass)
+                if (!*end)
+                    break;         /* cut short when the run was killed */
+                end++;
+                if (line == (char *)bytes || is_past(r, line))
                     text_addn(&kept, line, (size_t)(end - line));
             }
             free(bytes);
@@ -189,7 +203,7 @@ static bool open_log(Run *r)
     if (ok && kept.n) {
         fputs(kept.at, r->log);
     } else if (ok) {
-        fputs("step", r->log);
+        fputs(r->train->stage ? "stage,step" : "step", r->log);
         for (uint32_t i = 0; i < r->columns.n; i++)
             fprintf(r->log, ",%s", r->columns.at[i]);
         fputs("\n", r->log);
@@ -197,6 +211,12 @@ static bool open_log(Run *r)
     text_free(&kept);
     free(path);
     return ok;
+}
+
+/* What a checkpoint goes on from stands in the log before the checkpoint is there. */
+static bool flush_log(Run *r)
+{
+    return !r->log || (!fflush(r->log) && !ferror(r->log)) || status_fail(r->st, "%s/losses.csv: cannot be written: %s", r->out, strerror(errno));
 }
 
 /* ---- checkpoints ---- */
@@ -228,8 +248,10 @@ static SafeItem *all_vars(Run *r, uint32_t *n)
 
 static bool save_checkpoint(Run *r)
 {
-    CheckpointInfo c = { .stage = r->stage, .seed = r->s->options.seed, .step = r->pass, .stage_step = r->pass, .best = NAN, .model = r->s->hash };
+    CheckpointInfo c = { .stage = r->stage, .seed = r->s->options.seed, .step = r->before + r->pass, .stage_step = r->pass, .best = NAN, .model = r->s->hash };
     snprintf(c.train, sizeof c.train, "%s", r->train->name);
+    if (!flush_log(r))
+        return false;
     c.epoch = r->epoch_steps ? (double)r->pass / (double)r->epoch_steps : 0;
     for (uint32_t i = 0; i < r->s->model->datas.n; i++)
         if (r->s->datas[i] && !checkpoint_note_data(&c, r->s->model->datas.at[i].name, data_position(r->s->datas[i]), r->st))
@@ -247,27 +269,41 @@ static bool save_checkpoint(Run *r)
     return ok;
 }
 
-/* Where --resume points: a folder of checkpoints, a file, or the folder of a run that has checkpoints in it. */
-static char *resume_place(Run *r)
+/* Does a folder itself hold checkpoints? */
+static bool holds_checkpoints(const char *folder)
+{
+    return checkpoint_newest(folder) >= 0;
+}
+
+/* Where --resume points: a checkpoint, a folder of them, or the folder of a run that has that folder in it. */
+static char *resume_place(const Run *r)
 {
     const char *where = r->o->resume;
-    const char *base = path_base(r->checkpoints);
-    char       *path = NULL, *inner = path_join(where, base), *named = path_join(where, "checkpoints");
-    Status      quiet = { 0 };
-    CheckpointInfo c;
-    if (path_is_file(where) || checkpoint_find(where, &path, &c, NULL, &quiet)) {
-        free(path), free(inner), free(named);
-        return xstrdup(where);
-    }
-    if (path_is_folder(inner)) {
-        free(named);
+    char       *inner = path_join(where, r->checkpoint_name);
+    if (!path_is_file(where) && !holds_checkpoints(where) && path_is_folder(inner))
         return inner;
-    }
     free(inner);
-    if (path_is_folder(named))
-        return named;
-    free(named);
     return xstrdup(where);
+}
+
+/* The run's folder: --out; or, of a run that goes on, where it wrote so far, as far as --resume tells. */
+static char *run_folder(const Run *r)
+{
+    const char *where = r->o->resume;
+    if (r->o->out || !where)
+        return xstrdup(r->o->out ? r->o->out : ".");
+    if (!path_is_file(where) && !holds_checkpoints(where))
+        return xstrdup(where);
+    char  *folder = path_is_file(where) ? path_folder(where) : xstrdup(where);
+    size_t n = strlen(folder), k = strlen(r->checkpoint_name);
+    while (n > 1 && folder[n - 1] == '/')
+        folder[--n] = 0;
+    if (n > k + 1 && folder[n - k - 1] == '/' && !strcmp(folder + n - k, r->checkpoint_name)) {
+        folder[n - k - 1] = 0;
+        return folder;
+    }
+    free(folder);
+    return xstrdup(".");
 }
 
 static bool load_checkpoint(Run *r)
@@ -286,7 +322,8 @@ static bool load_checkpoint(Run *r)
     if (ok && c.model != r->s->hash)
         say(r, "note: the graph file has changed since the checkpoint was written\n");
     if (ok) {
-        r->pass = r->saved_at = c.step;
+        r->pass = r->saved_at = c.stage_step;
+        r->before = c.step - c.stage_step;
         r->s->options.seed = c.seed;
         for (uint32_t i = 0; i < r->s->model->nets.n; i++)
             r->s->ready[i] = r->s->ready[i] || !r->s->model->nets.at[i].frozen;
@@ -311,7 +348,7 @@ static char *fill_path(Run *r, const char *path)
     Text t = { 0 };
     for (const char *p = path; *p;) {
         if (!strncmp(p, "{step}", 6)) {
-            text_addf(&t, "%06llu", (unsigned long long)(r->pass + 1));
+            text_addf(&t, "%06llu", (unsigned long long)(r->before + r->pass + 1));
             p += 6;
         } else if (!strncmp(p, "{epoch}", 7)) {
             text_addf(&t, "%04llu", (unsigned long long)(r->epoch_steps ? (r->pass + 1) / r->epoch_steps : 0));
@@ -489,6 +526,8 @@ static bool one_stage(Run *r, bool resume)
     collect_columns(r, r->train->body, r->train->nbody);
     r->values = xmalloc((r->columns.n + 1) * sizeof *r->values);
     r->fresh = xmalloc(r->columns.n + 1);
+    for (uint32_t i = 0; i < r->columns.n; i++)
+        r->values[i] = NAN;        /* not reported yet: not shown */
     r->told = xmalloc((r->s->model->datas.n + 1) * sizeof *r->told);
     if (ok && resume)
         ok = load_checkpoint(r);
@@ -595,12 +634,14 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
     *result = (TrainResult){ 0 };
     if (index < 0)
         return false;
-    Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st, .out = o->out ? o->out : "." };
+    Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st };
     const TrainStmt *c = find_checkpoint(r.train->body, r.train->nbody);
     int64_t          stage = r.train->stage_lo, last = r.train->stage ? r.train->stage_hi : stage;
     bool             ok = true, resume = o->resume != NULL;
     r.keep = c ? c->keep : 2;
-    r.checkpoints = path_join(r.out, c ? c->path : "checkpoints");
+    r.checkpoint_name = c ? c->path : "checkpoints";
+    r.out = run_folder(&r);
+    r.checkpoints = path_join(r.out, r.checkpoint_name);
     if (!resume)
         ok = claim_folder(&r);
     else if (r.train->stage)
@@ -621,6 +662,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
         r.saved_at = UINT64_MAX;
         ok = one_stage(&r, resume);
         resume = false;
+        r.before += r.pass;
         stage_free(&r);
     }
     bool stopped = signals_caught() != 0;
@@ -631,5 +673,6 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
         ok = session_write_weights(s, NULL, result->weights, st);
     }
     free(r.checkpoints);
+    free(r.out);
     return ok;
 }
