@@ -238,7 +238,7 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
         return;
     }
     LLVMTypeRef vt = LLVMTypeOf(v);
-    if (unit_step(&x)) {
+    if (unit_step(&x) || (!x.step && !x.vec)) {     /* lanes over an axis of size 1 do not move; the tail leaves one of them */
         LLVMValueRef p = addr_of(e, t, base, x.base);
         if (!w->tail) {
             LLVMSetAlignment(LLVMBuildStore(e->b, v, p), align);
