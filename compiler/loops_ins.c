@@ -249,7 +249,14 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
         call_typed(e, "llvm.masked.store", over, 2, args, 4);
         return;
     }
-    assert(x.step || x.vec);
+    if (!x.step && !x.vec) {                                       /* lanes along an axis of one: the first is the value */
+        LLVMValueRef first = LLVMConstNull(t_vec(t_i1(e), w->lanes));
+        LLVMTypeRef  over[] = { vt, t_ptr(e) };
+        first = LLVMBuildInsertElement(e->b, first, LLVMConstInt(t_i1(e), 1, 0), LLVMConstInt(t_i32(e), 0, 0), "");
+        LLVMValueRef args[] = { v, addr_of(e, t, base, x.base), LLVMConstInt(t_i32(e), align, 0), w->tail ? LLVMBuildAnd(e->b, w->tail, first, "") : first };
+        call_typed(e, "llvm.masked.store", over, 2, args, 4);
+        return;
+    }
     LLVMValueRef off = x.vec;
     if (x.step) {
         LLVMValueRef steps = LLVMBuildMul(e->b, c_ramp(e, w->lanes), splat(e, x.step, w->lanes), "");
