@@ -246,7 +246,8 @@ static void find_roles(const Fusion *f, Fused *k)
         } else if (role < 0 && b->write) {
             role = ROLE_USE + k->body.root[0].buf;
         } else if (role < 0) {
-            role = k->kind == FUSED_PACK || b->value == node_arg(f->g, k->contract, 0) ? ROLE_IN0 : ROLE_IN1;
+            bool first = b->value == node_arg(f->g, k->contract, 0) && layout_equal(b->layout, k->plan.in[0]);   /* both operands may be one value */
+            role = k->kind == FUSED_PACK || first ? ROLE_IN0 : ROLE_IN1;
         }
         vec_push(&k->role, role);
     }
