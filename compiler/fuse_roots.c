@@ -283,24 +283,27 @@ static void natural_roots(Fusion *f)
 }
 
 /* An estimate of what computing a node takes where it is read, given the roots by nature. */
-static int *estimate(const Fusion *f)
+static int cost_of(const Fusion *f, Ref r, const int *cost)
 {
     const Graph *g = f->g;
-    int         *cost = xmalloc(g->nodes.n * sizeof *cost);
-    for (Ref r = 1; r < g->nodes.n; r++) {
-        const Node *n = node(g, r);
-        if (!f->live[r])
-            continue;
-        int c = op_cost((Op)n->op);
-        for (int i = 0; i < n->nargs; i++) {
-            Ref a = node_arg(g, r, i);
-            int ca = is_kept(f, a) ? n->op == OP_broadcast && once_a_row(g, r) ? 0 : LOAD_COST : cost[a];
-            c += n->op == OP_resize && node_attrs(g, r)[0] == RESIZE_BILINEAR ? 4 * ca : ca;
-        }
-        if (n->op == OP_broadcast && once_a_row(g, r))
-            c /= 4;
-        cost[r] = c > 1000 ? 1000 : c;
+    const Node  *n = node(g, r);
+    int          c = op_cost((Op)n->op);
+    for (int i = 0; i < n->nargs; i++) {
+        Ref a = node_arg(g, r, i);
+        int ca = is_kept(f, a) ? n->op == OP_broadcast && once_a_row(g, r) ? 0 : LOAD_COST : cost[a];
+        c += n->op == OP_resize && node_attrs(g, r)[0] == RESIZE_BILINEAR ? 4 * ca : ca;
     }
+    if (n->op == OP_broadcast && once_a_row(g, r))
+        c /= 4;
+    return c > 1000 ? 1000 : c;
+}
+
+static int *estimate(const Fusion *f)
+{
+    int *cost = xmalloc(f->g->nodes.n * sizeof *cost);
+    for (Ref r = 1; r < f->g->nodes.n; r++)
+        if (f->live[r])
+            cost[r] = cost_of(f, r, cost);
     return cost;
 }
 
@@ -316,6 +319,24 @@ static bool multiplies(const Fusion *f, Ref r, Ref a, const int *cost)
     if (op == OP_broadcast)
         return is_random(g, a) || (once_a_row(g, r) ? cost[a] > ROW_CHEAP : cost[a] > LOAD_COST + 1);
     return false;
+}
+
+/* Roots were chosen from the end, not knowing what would be stored before them. What is cheap to compute from that needs no memory. */
+static void drop_roots(Fusion *f, const bool *natural)
+{
+    const Graph *g = f->g;
+    int         *cost = xmalloc(g->nodes.n * sizeof *cost);
+    for (Ref r = 1; r < g->nodes.n; r++) {
+        bool wide = false;
+        if (!f->live[r])
+            continue;
+        cost[r] = cost_of(f, r, cost);
+        for (uint32_t i = f->uses_begin[r]; i < f->uses_begin[r + 1]; i++)
+            wide |= multiplies(f, f->users[i], r, cost);
+        if (f->root[r] && !natural[r] && !wide && cost[r] <= CHEAP)
+            f->root[r] = false;
+    }
+    free(cost);
 }
 
 static void cut_roots(Fusion *f)
@@ -375,7 +396,11 @@ void choose_roots(Fusion *f)
     find_users(f);
     choose_layouts(f);
     natural_roots(f);
+    bool *natural = xmalloc(n);
+    memcpy(natural, f->root, n);
     cut_roots(f);
+    drop_roots(f, natural);
+    free(natural);
     find_aliases(f);
     for (Ref r = 1; r < n; r++)            /* halos are for values that are stored */
         if (f->live[r] && has_halo(&f->layout[r]) && !f->root[r])

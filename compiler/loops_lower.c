@@ -263,6 +263,12 @@ void lower_domain(Lower *lo, int rank, const Dim *shape, const Layout *l, uint32
     }
     for (int i = 0; i < rank; i++)
         lo->at[i] = index_loop(b, t, (uint32_t)i);
+    if (b->kind == BODY_EPILOGUE && !b->blocked && rank) {     /* a vector of results may reach past a last axis of 1; its mask knows */
+        Index lane;
+        memset(&lane, 0, sizeof lane);
+        lane.coef[rank - 1] = dc(lo, 1);
+        lo->at[rank - 1] = index_intern(b, &lane);
+    }
     if (b->blocked) {
         lo->at[1] = index_add(b, t, index_scale(b, t, lo->at[1], dc(lo, l->block)), index_loop(b, t, 4));
         lo->keep = inside(lo, lo->at[1], shape[1]);
