@@ -447,20 +447,29 @@ static void eval_args(Elab *e, const Args *args, Call *c)
     }
 }
 
+/* faces.first(8), and pairs.first(8).photo: `name` is the field. false: x is another call. */
+static bool first_items(Elab *e, const Expr *x, const char *name, Value *out)
+{
+    Value base;
+    *out = (Value){ 0 };
+    if (x->kind != E_CALL || x->a->kind != E_FIELD || strcmp(x->a->str, "first") || x->a->a->kind != E_NAME || !lookup_silent(e, x->a->a->str, &base) || base.kind != VAL_DATA)
+        return false;
+    Call    c = { .args = ARENA_ARR(e->arena, CallArg, x->args.n + 1), .loc = x->loc, .site = x };
+    int64_t k = 1;
+    eval_args(e, &x->args, &c);
+    if (c.n > 1)
+        elab_error(e, 340, x->loc, ".first takes one number: how many items");
+    else if (c.n == 0 || as_int(e, &c.args[0].v, ".first(k)", &k))
+        *out = data_first(e, base.index, k, name, x->loc);
+    return true;
+}
+
 static Value call_expr(Elab *e, const Expr *x)
 {
     Call c = { .args = ARENA_ARR(e->arena, CallArg, x->args.n + 1), .loc = x->loc, .site = x };
-    if (x->a->kind == E_FIELD && !strcmp(x->a->str, "first")) {
-        Value base = eval(e, x->a->a);
-        if (base.kind == VAL_DATA) {
-            int64_t k = 1;
-            eval_args(e, &x->args, &c);
-            if (c.n > 1 || (c.n == 1 && !as_int(e, &c.args[0].v, ".first(k)", &k)))
-                return (Value){ 0 };
-            return data_first(e, base.index, k, NULL, x->loc);
-        }
-        return base.kind == VAL_NONE ? base : call_value(e, field(e, base, x->a), &c);
-    }
+    Value first;
+    if (first_items(e, x, NULL, &first))
+        return first;
     Value callee = eval(e, x->a);
     if (callee.kind == VAL_NONE)
         return callee;
@@ -538,8 +547,10 @@ static Value eval_inner(Elab *e, const Expr *x)
     }
     case E_CALL:
         return call_expr(e, x);
-    case E_FIELD:
-        return field(e, eval(e, x->a), x);
+    case E_FIELD: {
+        Value items;
+        return first_items(e, x->a, x->str, &items) ? items : field(e, eval(e, x->a), x);
+    }
     case E_INDEX:
         return index_value(e, eval(e, x->a), x);
     case E_LIST:
