@@ -14,6 +14,7 @@ typedef struct {
     float    x[SAMPLES], y[SAMPLES];                /* in the scene, after the camera */
     uint16_t top[SAMPLES];
     float    ink[SAMPLES], shade[SAMPLES];
+    float    low[SIDE], high[SIDE];                 /* range of y of a row of samples */
     float    x0, y0, x1, y1;
 } Tile;
 
@@ -23,7 +24,8 @@ static void aim(const Scene *s, const View *v, Tile *t, int size, int left, int 
 {
     float step = 1.0f / (float)(size * SUB);
     t->x0 = t->y0 = 1e9f, t->x1 = t->y1 = -1e9f;
-    for (int j = 0; j < SIDE; j++)
+    for (int j = 0; j < SIDE; j++) {
+        t->low[j] = 1e9f, t->high[j] = -1e9f;
         for (int i = 0; i < SIDE; i++) {
             float fx = ((float)(left * SUB + i) + 0.5f) * step - 0.5f, fy = ((float)(top * SUB + j) + 0.5f) * step - 0.5f;
             float u = (fx * v->ca - fy * v->sa) / v->zoom, w = (fx * v->sa + fy * v->ca) / v->zoom;
@@ -33,20 +35,36 @@ static void aim(const Scene *s, const View *v, Tile *t, int size, int left, int 
             t->y[j * SIDE + i] = y;
             t->x0 = x < t->x0 ? x : t->x0;
             t->x1 = x > t->x1 ? x : t->x1;
-            t->y0 = y < t->y0 ? y : t->y0;
-            t->y1 = y > t->y1 ? y : t->y1;
+            t->low[j] = y < t->low[j] ? y : t->low[j];
+            t->high[j] = y > t->high[j] ? y : t->high[j];
         }
+        t->y0 = t->low[j] < t->y0 ? t->low[j] : t->y0;
+        t->y1 = t->high[j] > t->y1 ? t->high[j] : t->y1;
+    }
+}
+
+static float out_of_focus(const Scene *s, float depth) { return clampf(fabsf(depth - s->focus) * 1.6f - 0.15f, 0.0f, 1.0f); }
+
+/* Far and small things get a thinner line, or they would drown in ink. */
+static float pen_for(const Shape *h, const View *v)
+{
+    float w = h->x1 - h->x0, t = h->y1 - h->y0, extent = (w < t ? w : t) / v->pixel;
+    return (1.0f - 0.4f * h->depth) * (h->kind == SHAPE_STROKE || h->kind == SHAPE_CAPSULE ? 1.0f : clampf(extent / 9.0f, 0.35f, 1.0f));
 }
 
 static void paint(const Scene *s, const View *v, Tile *t, int index)
 {
     const Shape *h = &s->shape[index];
-    float half = 0.5f * v->pen * h->ink * (1.0f - 0.4f * h->depth), edge = 0.5f * v->pixel, margin = h->flags & SHADE_ONLY ? h->soft : half + edge;
+    float half = 0.5f * v->pen * h->ink * pen_for(h, v), edge = 0.5f * v->pixel, margin = h->flags & SHADE_ONLY ? h->soft : half + edge;
     float x0 = h->x0 - margin, x1 = h->x1 + margin, y0 = h->y0 - margin, y1 = h->y1 + margin;
     if (x0 > t->x1 || x1 < t->x0 || y0 > t->y1 || y1 < t->y0)
         return;
-    float strength = h->ink > 0.0f ? 1.0f - 0.35f * h->depth : 0.0f;
+    float strength = h->ink > 0.0f ? (1.0f - 0.25f * h->depth) * (1.0f - 0.3f * out_of_focus(s, h->depth)) : 0.0f;
     for (int k = 0; k < SAMPLES; k++) {
+        if (k % SIDE == 0 && (y0 > t->high[k / SIDE] || y1 < t->low[k / SIDE])) {
+            k += SIDE - 1;
+            continue;
+        }
         float x = t->x[k], y = t->y[k];
         if (x < x0 || x > x1 || y < y0 || y > y1 || t->top[k] < h->on)
             continue;
@@ -85,8 +103,7 @@ static void resolve(const Scene *s, const Tile *t, int px, int py, int i, int j,
                 float fx = (float)px + ((float)a + 0.5f) / SUB, fy = (float)py + ((float)b + 0.5f) / SUB;
                 c = addrgb(c, mixrgb(comic_colour(s, h, &f, fx, fy, period), black, t->ink[k]));
             }
-            float off = fabsf(f.depth - s->focus) * 1.6f - 0.15f;
-            blur += clampf(off, 0.12f, 1.0f);
+            blur += 0.1f + 0.9f * out_of_focus(s, f.depth);
         }
     const float part = 1.0f / (SUB * SUB);
     if (photo)

@@ -111,12 +111,12 @@ void draw_bust(Pen *p)
         ellipse(p, (w + 0.01f) * (float)i, 0.62f, 0.045f, 0.07f, skin);
     float skull[] = {0, 0.7f, w, 0, 0.54f, w * 0.86f, 0, 0.6f, w * 0.98f};
     h = texture(blob(p, skull, 3, 0.08f, skin), TEX_SPECKLE, 30.0f, 0.12f);
-    h->gloss = 0.12f;
+    h->face = FACE_PILLOW, h->soft = 0.13f * p->scale;
     for (int i = -1; i <= 1; i += 2) {
         eye(p, 0.088f * (float)i, 0.64f, 0.05f, 0.034f, iris, false);
         inked(curve(p, 0.035f * (float)i, 0.72f, 0.09f * (float)i, 0.75f, 0.145f * (float)i, 0.715f, 0.028f, hair == YELLOW ? BROWN : hair), 0.0f);
         if (skin != SKIN_DARK)
-            flag(inked(ellipse(p, 0.12f * (float)i, 0.53f, 0.045f, 0.03f, skin == SKIN_LIGHT ? PINK : ORANGE), 0.0f), 0);
+            face(inked(ellipse(p, 0.12f * (float)i, 0.53f, 0.04f, 0.026f, skin == SKIN_LIGHT ? PINK : ORANGE), 0.0f), FACE_FLAT, 0, 0);
     }
     inked(curve(p, 0.012f, 0.62f, 0.055f, 0.55f, -0.005f, 0.545f, 0.016f, skin == SKIN_DARK ? DARK_BROWN : BROWN), 0.3f);
     draw_mouth(p, 0.455f);

@@ -6,13 +6,13 @@
 static float dot(float px, float py, float period, float radius)     /* of the screen: 1 inside a dot; one dot a period, on the pixel grid */
 {
     float u = px / period, v = py / period;
-    u -= floorf(u) + 0.5f;
-    v -= floorf(v) + 0.5f;
+    u -= floor_of(u) + 0.5f;
+    v -= floor_of(v) + 0.5f;
     return smooth(radius + 0.12f, radius - 0.12f, sqrtf(u * u + v * v));
 }
 
-static Rgb shadow_of(Rgb c) { return rgb(c.r * 0.62f, c.g * 0.58f, c.b * 0.70f + 0.04f); }
-static Rgb light_of(Rgb c)  { return rgb(c.r + (1.0f - c.r) * 0.30f, c.g + (1.0f - c.g) * 0.30f, c.b + (1.0f - c.b) * 0.22f); }
+static Rgb shadow_of(Rgb c) { return rgb(c.r * 0.66f, c.g * 0.62f, c.b * 0.74f + 0.03f); }
+static Rgb light_of(Rgb c)  { return rgb(c.r + (1.0f - c.r) * 0.26f, c.g + (1.0f - c.g) * 0.26f, c.b + (1.0f - c.b) * 0.18f); }
 
 static Rgb comic_sky(const Scene *s, float y, float px, float py, float period)
 {
@@ -29,13 +29,17 @@ Rgb comic_colour(const Scene *s, const Shape *h, const Surface *f, float px, flo
     if (h->flags & CLOUD)
         c = mixrgb(c, s->comic_low, s->light == LIGHT_NIGHT ? 0.65f : s->light == LIGHT_DUSK ? 0.35f : 0.08f);
     if (!(h->flags & NO_LIGHT_STEP)) {
-        Rgb low = shadow_of(c), high = light_of(c);
-        low = mixrgb(low, scalergb(low, 0.72f), dot(px, py, period, 0.3f));
-        c = mixrgb(c, high, smooth(0.74f, 0.80f, f->level));
-        c = mixrgb(low, c, smooth(0.24f, 0.30f, f->level));
+        Rgb flat = c;
+        if (f->level > 0.74f)
+            c = mixrgb(flat, light_of(flat), smooth(0.74f, 0.80f, f->level));
+        if (f->level < 0.30f) {
+            Rgb low = shadow_of(flat);
+            low = mixrgb(low, scalergb(low, 0.72f), dot(px, py, period, 0.3f));
+            c = mixrgb(low, flat, smooth(0.24f, 0.30f, f->level));
+        }
     }
     if (f->t.line > 0.0f)
-        c = mixrgb(c, scalergb(shadow_of(c), 0.85f), 0.6f * f->t.line);
+        c = mixrgb(c, scalergb(shadow_of(c), 0.85f), 0.45f * f->t.line);
     if (f->shine * h->gloss > 0.0f)
         c = mixrgb(c, rgb(1.0f, 1.0f, 1.0f), smooth(0.30f, 0.40f, f->shine * (0.5f + 0.5f * h->gloss)));
     return c;

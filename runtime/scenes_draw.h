@@ -47,6 +47,8 @@ static inline int   pick_at(Dice *d, int site, int n)                 { int i = 
 #define any(d, set)        ((set)[pick(d, COUNT(set))])
 #define COUNT(a)           ((int)(sizeof(a) / sizeof *(a)))
 
+/* without SSE4.1 floorf is a call, and textures are made of floors; |x| < 2^31 here */
+static inline float floor_of(float x) { float t = (float)(int32_t)x; return t > x ? t - 1.0f : t; }
 static inline float clampf(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
 static inline float lerpf(float a, float b, float t)    { return a + (b - a) * t; }
 static inline float smooth(float a, float b, float x)   { float t = clampf((x - a) / (b - a), 0.0f, 1.0f); return t * t * (3.0f - 2.0f * t); }
@@ -60,7 +62,7 @@ static inline float luma(Rgb c)                         { return 0.30f * c.r + 0
 /* sin(2 pi x): a parabola through the zeros, corrected once; absolute error below 1.2e-3, which no picture shows */
 static inline float sin_turn(float x)
 {
-    x -= floorf(x);
+    x -= floor_of(x);
     float h = x < 0.5f ? x : x - 0.5f, p = 16.0f * h * (0.5f - h);
     p = p * (0.775f + 0.225f * p);
     return x < 0.5f ? p : -p;
@@ -81,7 +83,7 @@ static inline float fade(float x)
 static inline uint32_t hash2(int32_t x, int32_t y, uint32_t seed)
 {
     uint32_t h = (uint32_t)x * 0x9e3779b1u ^ (uint32_t)y * 0x85ebca77u ^ seed * 0xc2b2ae3du;
-    h ^= h >> 15; h *= 0x2c1b3c6du; h ^= h >> 12; h *= 0x297a2d39u; h ^= h >> 15;
+    h ^= h >> 15; h *= 0x2c1b3c6du; h ^= h >> 13;
     return h;
 }
 static inline float hashf(int32_t x, int32_t y, uint32_t seed) { return (float)(hash2(x, y, seed) >> 8) * (1.0f / 16777216.0f); }
@@ -205,7 +207,7 @@ typedef struct {
     float  x, y, shade, depth;                         /* where, in the scene; 1 open .. 0 in a cast shadow */
     Normal n;
     Texel  t;
-    float  level, shine;                               /* 0 shadow .. 1 full light, which the comic's tones follow; mirror of the light */
+    float  lambert, level, shine;                      /* direct light; 0 shadow .. 1 full light, which the comic's tones follow; mirror of the light */
 } Surface;
 
 float   shape_distance(const Scene *s, const Shape *h, float x, float y);     /* signed, negative inside, in frame units */

@@ -33,14 +33,14 @@ void draw_house(Pen *p)
     int wall = any(&p->s->dice, walls), roof = any(&p->s->dice, roofs);
     int made = pick(&s->dice, 3);
     Texture t = made == 0 ? TEX_BRICK : made == 1 ? TEX_PLASTER : TEX_PLANKS;
-    float cells = made == 2 ? 16.0f : 22.0f, side = between(&s->dice, 0.3f, 0.6f), eave = between(&s->dice, 0.45f, 0.6f), w = 0.34f;
+    float cells = made == 2 ? 12.0f : 15.0f, side = between(&s->dice, 0.3f, 0.6f), eave = between(&s->dice, 0.45f, 0.6f), w = 0.34f;
     shade_below(p, 0.2f, 0.0f, 0.75f, 0.1f);
     float wing[] = {w, 0, w + side, 0.05f, w + side, eave, w, eave};
     texture(face(poly(p, wing, 4, wall), FACE_FLAT, 0.75f * p->flip, 0.0f), t, cells, 0.5f);
     float gable[] = {-w, 0, w, 0, w, eave, 0, 0.92f, -w, eave};
     texture(poly(p, gable, 5, wall), t, cells, 0.5f);
     float slope[] = {w + 0.07f, eave - 0.08f, w + side + 0.05f, eave - 0.04f, side * 0.95f, 0.93f, -0.02f, 0.98f};
-    Shape *r = texture(face(poly(p, slope, 4, snowy(s) ? WHITE : roof), FACE_FLAT, 0.5f * p->flip, 0.6f), TEX_ROOF, 20.0f, snowy(s) ? 0.1f : 0.6f);
+    Shape *r = texture(face(poly(p, slope, 4, snowy(s) ? WHITE : roof), FACE_FLAT, 0.5f * p->flip, 0.6f), TEX_ROOF, 14.0f, snowy(s) ? 0.1f : 0.6f);
     r->texture = snowy(s) ? TEX_SPECKLE : TEX_ROOF;
     float barge[] = {-w - 0.08f, eave - 0.12f, -0.0f, 0.99f, w + 0.08f, eave - 0.12f, w + 0.08f, eave - 0.04f, 0.0f, 1.06f, -w - 0.08f, eave - 0.04f};
     face(poly(p, barge, 6, snowy(s) ? WHITE : roof), FACE_FLAT, 0.0f, 0.4f);
@@ -70,8 +70,8 @@ void draw_tower(Pen *p)
     note(p, THING_TOWER);
     int wall = any(&p->s->dice, stones), roof = any(&p->s->dice, roofs);
     shade_below(p, 0.0f, 0.0f, 0.3f, 0.05f);
-    texture(face(box(p, 0, 0.36f, 0.15f, 0.37f, 0.0f, wall), FACE_TUBE, 0, 0), TEX_BRICK, 26.0f, 0.5f);
-    texture(face(box(p, 0, 0.72f, 0.19f, 0.06f, 0.01f, wall), FACE_TUBE, 0, 0), TEX_BRICK, 26.0f, 0.4f);
+    texture(face(box(p, 0, 0.36f, 0.15f, 0.37f, 0.0f, wall), FACE_TUBE, 0, 0), TEX_BRICK, 17.0f, 0.5f);
+    texture(face(box(p, 0, 0.72f, 0.19f, 0.06f, 0.01f, wall), FACE_TUBE, 0, 0), TEX_BRICK, 17.0f, 0.4f);
     if (chance(&s->dice, 0.5f)) {
         float cone[] = {-0.22f, 0.77f, 0.22f, 0.77f, 0.0f, 1.16f};
         Shape *c = texture(face(poly(p, cone, 3, snowy(s) ? WHITE : roof), FACE_TUBE, 0, 0), TEX_ROOF, 26.0f, 0.4f);
@@ -115,7 +115,7 @@ void draw_block(Pen *p)                             /* a city block with a grid 
     Scene *s = p->s;
     note(p, THING_TOWER);
     int wall = any(&p->s->dice, walls);
-    float w = between(&s->dice, 0.16f, 0.3f), side = between(&s->dice, 0.06f, 0.14f), rows = between(&s->dice, 7.0f, 12.0f);
+    float w = between(&s->dice, 0.16f, 0.3f), side = between(&s->dice, 0.06f, 0.14f), rows = between(&s->dice, 5.0f, 9.0f);
     bool night = dark_out(s);
     float wing[] = {w, 0, w + side, 0.0f, w + side, 0.96f, w, 1.0f};
     texture(face(poly(p, wing, 4, wall), FACE_FLAT, 0.8f * p->flip, 0), TEX_PLASTER, 30.0f, 0.3f);

@@ -1,5 +1,6 @@
 /* scenes_photo.c - the photograph: textures, light on surfaces, air, and then lens and film.
- * Works in linear light; develop() chooses the exposure as a camera would, so dim scenes come out dim but not black.
+ * Works in linear light; develop() exposes for the light that falls on the scene, as a hand-held meter does, so that a thing's brightness does not
+ * hang on its neighbours.
  */
 #include "scenes_draw.h"
 
@@ -8,14 +9,14 @@
 
 /* ---- textures ---- */
 
-static float fract(float x) { return x - floorf(x); }
+static float fract(float x) { return x - floor_of(x); }
 
 static float near_edge(float f, float width) { float e = f < 0.5f ? f : 1.0f - f; return 1.0f - smooth(0.6f * width, 1.4f * width, e); }
 
 /* Courses of bricks, tiles or boards: line at the joints, one tone a piece. shift: of every other course; cu, cv: pieces per cell */
 static Texel courses(float u, float v, float cu, float cv, float shift, float joint, uint32_t seed)
 {
-    float row = floorf(v * cv), uu = u * cu + shift * row, col = floorf(uu);
+    float row = floor_of(v * cv), uu = u * cu + shift * row, col = floor_of(uu);
     float tone = 2.0f * hashf((int32_t)col, (int32_t)row, seed) - 1.0f;
     float line = near_edge(fract(uu), joint * cu), across = near_edge(fract(v * cv), joint * cv);
     line = line > across ? line : across;
@@ -32,7 +33,7 @@ static Texel road(const Shape *h, float x, float y, float u, float v)
 
 static Texel windows(const Scene *s, const Shape *h, float u, float v)
 {
-    float cu = floorf(u), cv = floorf(v), fu = u - cu, fv = v - cv;
+    float cu = floor_of(u), cv = floor_of(v), fu = u - cu, fv = v - cv;
     bool pane = fu > 0.22f && fu < 0.78f && fv > 0.2f && fv < 0.75f, lit = true;
     if (s->light == LIGHT_NIGHT)
         lit = hashf((int32_t)cu, (int32_t)cv, h->seed) > 0.45f;
@@ -50,12 +51,12 @@ static Texel pattern(const Scene *s, const Shape *h, float x, float y, float u, 
     case TEX_STONE:   u += 0.3f * noise2(u * 1.3f, v * 1.3f, q); v += 0.25f * noise2(u * 1.7f, v * 1.7f, q + 1u); return courses(u, v, 0.4f, 0.6f, 0.45f, 0.09f, q);
     case TEX_ROOF:    return courses(u, v, 0.8f, 0.8f, 0.5f, 0.09f, q);
     case TEX_WOOD: {
-        float board = floorf(v * 0.8f), f = fract(v * 0.8f), k = hashf((int32_t)board, 3, q);
+        float board = floor_of(v * 0.8f), f = fract(v * 0.8f), k = hashf((int32_t)board, 3, q);
         float grain = fbm2(u * 0.9f + 17.0f * k, v * 9.0f, 3, q), ring = sin_turn(1.3f * fbm2(u * 0.35f + 9.0f * k, v * 1.6f, 2, q + 5u) + 1.5f * f);
         return (Texel){0.55f * grain + 0.3f * ring + 0.4f * (k - 0.5f), 0.0f, near_edge(f, 0.045f)};
     }
     case TEX_PLANKS: {
-        float board = floorf(u * 0.7f), f = fract(u * 0.7f), k = hashf((int32_t)board, 3, q);
+        float board = floor_of(u * 0.7f), f = fract(u * 0.7f), k = hashf((int32_t)board, 3, q);
         return (Texel){0.5f * fbm2(u * 5.0f, v * 0.7f + 13.0f * k, 2, q) + 0.5f * (k - 0.5f), 0.0f, near_edge(f, 0.09f)};
     }
     case TEX_BARK:    return (Texel){fbm2(u * 3.0f, v * 0.8f, 3, q), 0, smooth(0.25f, 0.5f, noise2(u * 0.5f, v * 2.2f, q + 9u))};
@@ -120,7 +121,10 @@ Surface surface_at(const Scene *s, const Shape *h, float x, float y, float shade
     f.t = texel_at(s, h, x, y);
     float lambert = f.n.x * s->lx + f.n.y * s->ly + f.n.z * s->lz;
     lambert = lambert > 0.0f ? lambert : 0.0f;
-    f.level = lambert * shade;
+    /* A wall or a floor keeps its middle tone whatever the sun's height: its brightness alone cannot tell a pale wall in the shade from a dark one in the sun. */
+    bool plain = h->face == FACE_FLOOR || (h->face == FACE_FLAT && h->kind != SHAPE_LAND && fabsf(h->nx) < 0.4f);
+    f.level = (plain ? 0.55f : lambert) * shade;
+    f.lambert = plain ? lerpf(lambert, 0.6f, 0.6f) : lambert;
     if (!(h->flags & CLOUD))
         for (int i = 0; i < s->nlamps; i++)
             f.level += 0.9f * luma(s->lamp[i].light) * lamp_fall(&s->lamp[i], x, y) * (s->light == LIGHT_NIGHT || s->light == LIGHT_TUNGSTEN ? 1.0f : 0.0f);
@@ -165,11 +169,10 @@ Rgb photo_colour(const Scene *s, const Shape *h, const Surface *f)
         Rgb a = mixrgb(h->colour, h->second, f->t.mask);
         a = mulrgb(a, a);                           /* to linear light */
         float grey = luma(a);
-        a = mulrgb(mixrgb(rgb(grey, grey, grey), a, 0.74f), h->tint);
+        a = mulrgb(mixrgb(rgb(grey, grey, grey), a, 0.72f), h->tint);
         a = scalergb(a, 0.8f * (1.0f + h->strength * f->t.tone) * (1.0f - 0.6f * h->strength * f->t.line) + 0.01f);
         Rgb light = addrgb(scalergb(s->ambient, (0.68f + 0.32f * f->n.y) * (0.45f + 0.55f * f->shade)), scalergb(s->bounce, 0.5f - 0.5f * f->n.y));
-        float lambert = f->n.x * s->lx + f->n.y * s->ly + f->n.z * s->lz;
-        light = addrgb(light, scalergb(s->key, (lambert > 0.0f ? lambert : 0.0f) * f->shade));
+        light = addrgb(light, scalergb(s->key, f->lambert * f->shade));
         for (int i = 0; i < s->nlamps; i++)
             light = addrgb(light, scalergb(s->lamp[i].light, 0.9f * lamp_fall(&s->lamp[i], f->x, f->y)));
         c = mulrgb(a, light);
@@ -238,7 +241,7 @@ static float weather_veil(const Scene *s, float x, float y)
     if (s->weather == WEATHER_RAIN)
         return 0.07f * smooth(0.45f, 0.8f, noise2(x * 64.0f + y * 9.0f, y * 7.0f, 5u));
     if (s->weather == WEATHER_SNOW) {
-        float u = x * 26.0f, v = y * 26.0f, cu = floorf(u), cv = floorf(v);
+        float u = x * 26.0f, v = y * 26.0f, cu = floor_of(u), cv = floor_of(v);
         float dx = u - cu - 0.2f - 0.6f * hashf((int32_t)cu, (int32_t)cv, 11u), dy = v - cv - 0.2f - 0.6f * hashf((int32_t)cu, (int32_t)cv, 12u);
         return hashf((int32_t)cu, (int32_t)cv, 13u) < 0.5f ? 0.25f * smooth(0.03f, 0.005f, dx * dx + dy * dy) : 0.0f;
     }
@@ -256,17 +259,7 @@ bool develop(const Scene *s, int size, float *linear, const float *coc, float *p
     if (!defocus(s, size, linear, coc))
         return false;
     size_t n = (size_t)size * (size_t)size;
-    float mean = 0.0f;
-    for (int y = 0; y < size; y++) {
-        float row = 0.0f;
-        for (int x = 0; x < size; x++) {
-            size_t i = (size_t)y * (size_t)size + (size_t)x;
-            row += luma(rgb(linear[i], linear[n + i], linear[2 * n + i]));
-        }
-        mean += row / (float)size;
-    }
-    mean /= (float)size;
-    float gain = s->target / (mean > 1e-4f ? mean : 1e-4f), veil = (1.0f - s->contrast) * s->target * 1.4f;
+    float gain = s->target / (0.30f * luma(s->key) + 0.26f * luma(s->ambient)), veil = (1.0f - s->contrast) * s->target;
     for (int y = 0; y < size; y++)
         for (int x = 0; x < size; x++) {
             size_t i = (size_t)y * (size_t)size + (size_t)x;
@@ -274,7 +267,8 @@ bool develop(const Scene *s, int size, float *linear, const float *coc, float *p
             float lens = 1.0f - s->vignette * 1.6f * (dx * dx + dy * dy), grain = 1.3f * s->noise * bell(x, y, film), drops = weather_veil(s, fx, fy);
             for (int c = 0; c < 3; c++) {
                 float v = linear[(size_t)c * n + i] * gain * lens * s->contrast + veil;
-                v = v > 0.0f ? sqrtf(1.18f * v / (v + 0.75f)) : 0.0f;
+                v = v > 0.0f ? sqrtf(1.25f * v / (v + 0.55f)) : 0.0f;
+                v = lerpf(v, v * v * (3.0f - 2.0f * v), 0.75f);      /* the film's toe and shoulder */
                 v += drops + grain + 0.8f * s->noise * bell(x, y, film + 1u + (uint32_t)c);
                 photo[(size_t)c * n + i] = clampf(v, 0.0f, 1.0f);
             }

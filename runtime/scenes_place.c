@@ -33,16 +33,19 @@ static const Mood moods[LIGHTS] = {
     [LIGHT_MORNING]  = {{1.00f, 0.82f, 0.58f}, {0.28f, 0.32f, 0.42f}, {0.12f, 0.10f, 0.08f}, {0.26f, 0.38f, 0.58f}, {0.80f, 0.70f, 0.52f},
                         {0.50f, 0.80f, 0.95f}, {0.99f, 0.92f, 0.72f}, 0.35f, 0.55f, 0.26f, 1.00f},
     [LIGHT_DUSK]     = {{1.00f, 0.48f, 0.20f}, {0.24f, 0.20f, 0.34f}, {0.12f, 0.07f, 0.06f}, {0.20f, 0.16f, 0.34f}, {0.95f, 0.45f, 0.18f},
-                        {0.62f, 0.42f, 0.74f}, {0.99f, 0.66f, 0.38f}, 0.22f, 0.40f, 0.17f, 1.00f},
+                        {0.62f, 0.42f, 0.74f}, {0.99f, 0.66f, 0.38f}, 0.28f, 0.45f, 0.19f, 1.00f},
     [LIGHT_OVERCAST] = {{0.46f, 0.48f, 0.50f}, {0.44f, 0.47f, 0.51f}, {0.10f, 0.10f, 0.10f}, {0.36f, 0.39f, 0.43f}, {0.52f, 0.54f, 0.56f},
-                        {0.66f, 0.75f, 0.82f}, {0.87f, 0.90f, 0.92f}, 0.70f, 0.90f, 0.20f, 0.80f},
+                        {0.66f, 0.75f, 0.82f}, {0.87f, 0.90f, 0.92f}, 0.70f, 0.90f, 0.20f, 0.90f},
     [LIGHT_NIGHT]    = {{0.34f, 0.42f, 0.70f}, {0.14f, 0.19f, 0.36f}, {0.05f, 0.05f, 0.08f}, {0.02f, 0.03f, 0.09f}, {0.08f, 0.11f, 0.24f},
-                        {0.14f, 0.20f, 0.48f}, {0.30f, 0.40f, 0.70f}, 0.50f, 0.75f, 0.060f, 1.00f},
+                        {0.14f, 0.20f, 0.48f}, {0.30f, 0.40f, 0.70f}, 0.50f, 0.75f, 0.120f, 1.00f},
     [LIGHT_WINDOW]   = {{0.90f, 0.95f, 1.00f}, {0.26f, 0.26f, 0.27f}, {0.10f, 0.09f, 0.07f}, {0.6f, 0.7f, 0.8f}, {0.6f, 0.7f, 0.8f},
                         {0.5f, 0.8f, 0.95f}, {0.8f, 0.92f, 0.98f}, 0.40f, 0.65f, 0.22f, 0.95f},
     [LIGHT_TUNGSTEN] = {{1.00f, 0.66f, 0.34f}, {0.26f, 0.19f, 0.13f}, {0.12f, 0.07f, 0.04f}, {0.05f, 0.06f, 0.12f}, {0.05f, 0.06f, 0.12f},
                         {0.14f, 0.20f, 0.48f}, {0.30f, 0.40f, 0.70f}, 0.45f, 0.75f, 0.17f, 0.95f},
 };
+
+/* A camera's automatic white balance takes off a third of the light's colour. */
+static Rgb calm(Rgb c) { float grey = luma(c); return mixrgb(c, rgb(grey, grey, grey), 0.33f); }
 
 static void set_light(Scene *s)
 {
@@ -54,17 +57,17 @@ static void set_light(Scene *s)
     if (s->weather == WEATHER_RAIN || s->weather == WEATHER_SNOW)
         s->light = s->light == LIGHT_NIGHT || s->light == LIGHT_DUSK ? s->light : LIGHT_OVERCAST;
     const Mood *m = &moods[s->light];
-    float warm = between(d, -0.08f, 0.08f), green = between(d, -0.03f, 0.03f);
+    float warm = between(d, -0.06f, 0.06f), green = between(d, -0.03f, 0.03f);
     Rgb cast = rgb(1.0f + warm, 1.0f + green, 1.0f - warm);          /* the white balance is never quite right */
-    s->key = mulrgb(m->key, cast);
-    s->ambient = mulrgb(m->ambient, cast);
+    s->key = mulrgb(calm(m->key), cast);
+    s->ambient = mulrgb(calm(m->ambient), cast);
     s->bounce = mulrgb(m->bounce, cast);
     s->sky_top = mulrgb(m->sky_top, cast);
     s->sky_low = mulrgb(m->sky_low, cast);
     s->comic_top = m->comic_top;
     s->comic_low = m->comic_low;
-    s->target = m->target * between(d, 0.75f, 1.15f);
-    s->contrast = m->contrast * between(d, 0.8f, 1.0f);
+    s->target = m->target * between(d, 0.44f, 0.60f);
+    s->contrast = m->contrast * between(d, 0.88f, 1.0f);
     float up = between(d, m->up_lo, m->up_hi), flat = sqrtf(1.0f - up * up), side = between(d, 0.35f, 0.8f) * (chance(d, 0.5f) ? 1.0f : -1.0f);
     s->lx = flat * side;
     s->ly = up;
@@ -72,22 +75,22 @@ static void set_light(Scene *s)
     s->fog = mixrgb(s->sky_low, s->sky_top, 0.25f);
     s->fog_density = s->indoor ? 0.0f : between(d, 0.1f, 0.3f);
     if (s->weather == WEATHER_HAZE) {
-        s->fog_density = between(d, 0.7f, 1.5f);
-        s->contrast *= 0.85f;
+        s->fog_density = between(d, 0.45f, 0.95f);
+        s->contrast *= 0.94f;
     } else if (s->weather == WEATHER_RAIN || s->weather == WEATHER_SNOW) {
-        s->fog_density = between(d, 0.45f, 0.8f);
+        s->fog_density = between(d, 0.3f, 0.6f);
         s->key = mixrgb(s->key, s->ambient, 0.35f);
         float grey = luma(s->sky_top);
         s->sky_top = mixrgb(s->sky_top, rgb(grey, grey, grey), 0.6f);
     }
-    s->noise = between(d, 0.008f, 0.035f) * (s->light == LIGHT_NIGHT ? 1.5f : 1.0f);
-    s->vignette = between(d, 0.15f, 0.5f);
+    s->noise = between(d, 0.006f, 0.026f) * (s->light == LIGHT_NIGHT ? 1.5f : 1.0f);
+    s->vignette = between(d, 0.08f, 0.28f);
 }
 
 static void set_camera(Scene *s)
 {
     Dice *d = &s->dice;
-    s->zoom = between(d, 1.0f, 1.35f);
+    s->zoom = s->indoor ? between(d, 1.0f, 1.3f) : between(d, 1.1f, 1.6f);
     s->roll = between(d, -0.014f, 0.014f) * (chance(d, 0.3f) ? 2.5f : 1.0f);      /* turns */
     s->keystone = between(d, -0.1f, 0.1f);
     s->pan_x = between(d, -0.5f, 0.5f) * (1.0f - 1.0f / s->zoom);
@@ -429,7 +432,7 @@ static void garden(Scene *s)                        /* close by: flowers, a bird
 {
     Dice *d = &s->dice;
     s->horizon = between(d, 0.3f, 0.55f);
-    s->blur = between(d, 1.0f, 2.2f);
+    s->blur = between(d, 0.8f, 1.7f);
     s->focus = 0.15f;
     lay_sky(s, true);
     lay_hills(s);
@@ -475,7 +478,7 @@ static void lay_room(Scene *s, float edge, float tilt)
     if (paper == 0)
         second(texture(w, TEX_BARS, 7.0f, 0.2f), chance(d, 0.5f) ? WHITE : CREAM);
     else
-        texture(w, paper == 1 ? TEX_TILES : paper == 2 ? TEX_BRICK : TEX_PLASTER, paper == 1 ? 9.0f : 13.0f, 0.4f);
+        texture(w, paper == 1 ? TEX_TILES : paper == 2 ? TEX_BRICK : TEX_PLASTER, paper == 1 ? 7.0f : 10.0f, 0.4f);
     if (edge > 0.2f && chance(d, 0.6f)) {
         Pen p = pen_at(s, between(d, 0.15f, 0.85f), edge - between(d, 0.08f, 0.16f), between(d, 0.4f, 0.6f), 0.8f);
         draw_window(&p);
@@ -500,7 +503,7 @@ static void table(Scene *s)
     s->horizon = edge - 0.25f;
     s->roll += above ? between(d, -0.06f, 0.06f) : 0.0f;
     s->focus = 0.3f;
-    s->blur = between(d, 0.6f, 2.0f);
+    s->blur = between(d, 0.5f, 1.4f);
     lay_room(s, edge, tilt);
     float back = above ? 0.25f : edge + 0.1f;
     for (int i = 0, n = 1 + pick(d, 3); i < n; i++) {
@@ -554,7 +557,7 @@ static void backdrop(Scene *s)                      /* what stands, out of focus
     static const Draw behind[] = {draw_tree, draw_house, draw_bush, draw_pine};
     Dice *d = &s->dice;
     s->focus = 0.12f;
-    s->blur = between(d, 1.2f, 2.6f);
+    s->blur = between(d, 0.9f, 1.8f);
     if (s->indoor) {
         lay_room(s, between(d, 0.7f, 1.2f), 0.2f);
         return;

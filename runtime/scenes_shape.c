@@ -12,7 +12,7 @@
 
 float noise2(float x, float y, uint32_t seed)
 {
-    float fx = floorf(x), fy = floorf(y);
+    float fx = floor_of(x), fy = floor_of(y);
     int32_t ix = (int32_t)fx, iy = (int32_t)fy;
     float u = x - fx, v = y - fy;
     u = u * u * (3.0f - 2.0f * u);
@@ -53,15 +53,17 @@ static float segment_distance(float x, float y, float ax, float ay, float bx, fl
 
 static float poly_distance(const float *q, int n, float x, float y)
 {
-    float best = 1e9f, t;
+    float best = 1e18f, xj = q[2 * n - 2], yj = q[2 * n - 1];
     bool inside = false;
-    for (int i = 0, j = n - 1; i < n; j = i++) {
-        float d = segment_distance(x, y, q[2 * j], q[2 * j + 1], q[2 * i], q[2 * i + 1], &t);
-        best = d < best ? d : best;
-        float yi = q[2 * i + 1], yj = q[2 * j + 1];
-        if ((yi > y) != (yj > y) && x < q[2 * i] + (q[2 * j] - q[2 * i]) * (y - yi) / (yj - yi))
+    for (int i = 0; i < n; i++) {
+        float xi = q[2 * i], yi = q[2 * i + 1], ex = xi - xj, ey = yi - yj, wx = x - xj, wy = y - yj, ee = ex * ex + ey * ey, ew = wx * ex + wy * ey;
+        float t = ew <= 0.0f ? 0.0f : ew >= ee ? 1.0f : ew / ee, dx = wx - t * ex, dy = wy - t * ey, dd = dx * dx + dy * dy;
+        best = dd < best ? dd : best;
+        if ((yi > y) != (yj > y) && (wx * ey < wy * ex) == (ey > 0.0f))
             inside = !inside;
+        xj = xi, yj = yi;
     }
+    best = sqrtf(best);
     return inside ? -best : best;
 }
 
@@ -96,7 +98,7 @@ static float stroke_distance(const float *q, int n, float width, float x, float 
 static float land_profile(const Shape *h, float x)
 {
     float u = x * h->p[2], soft = fbm2(u, 0.5f, 3, h->seed);
-    float v = u * 0.9f + 0.3f * soft, cell = floorf(v), f = v - cell;
+    float v = u * 0.9f + 0.3f * soft, cell = floor_of(v), f = v - cell;
     float a = hashf((int32_t)cell, 7, h->seed), b = hashf((int32_t)cell + 1, 7, h->seed);
     float tent = f < 0.5f ? lerpf(a * 0.5f, 1.2f, 2.0f * f) : lerpf(1.2f, b * 0.5f, 2.0f * f - 1.0f);
     tent *= 0.45f + 0.55f * hashf((int32_t)cell, 9, h->seed);
@@ -117,7 +119,10 @@ float shape_distance(const Scene *s, const Shape *h, float x, float y)
     const float *q = s->point + h->points;
     switch ((ShapeKind)h->kind) {
     case SHAPE_ALL:     return -1.0f;
-    case SHAPE_LAND:    return 0.8f * (land_profile(h, x) - y);
+    case SHAPE_LAND: {
+        float under = y - h->p[0] - 2.0f * h->p[1];     /* the line never comes down here: no need to know where it is */
+        return under > 0.05f ? -0.8f * under : 0.8f * (land_profile(h, x) - y);
+    }
     case SHAPE_ELLIPSE: return ellipse_distance(lx, ly, h->p[0], h->p[1]);
     case SHAPE_RING: {
         float d = ellipse_distance(lx, ly, h->p[0], h->p[1]);
@@ -252,7 +257,7 @@ static Shape *add(Pen *p, ShapeKind kind, Face f, int colour, float x, float y)
     h->ink = 1.0f;
     h->colour = h->second = colour_of(colour);
     h->seed = (uint32_t)(unit(&s->dice) * 16777216.0f);
-    h->tint = rgb(between(&s->dice, 0.9f, 1.1f), between(&s->dice, 0.9f, 1.1f), between(&s->dice, 0.9f, 1.1f));
+    h->tint = rgb(between(&s->dice, 0.95f, 1.05f), between(&s->dice, 0.95f, 1.05f), between(&s->dice, 0.95f, 1.05f));
     h->grain = 1.0f / p->scale;
     h->soft = 0.1f * p->scale;
     return h;
