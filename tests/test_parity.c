@@ -1,6 +1,7 @@
 /* test_parity.c - models beside PyTorch: DCGAN, WGAN-GP, style transfer, pieces of the library (tests/parity/NAME.graph, tests/fixtures/parity_NAME.safetensors).
  *
  * The reference backend starts from the fixture's weights and follows PyTorch float64 run after run: losses, reports, results, gradients and every variable.
+ * In the first and the last round the simplified graph is interpreted too and gives the same.
  * Before each run its state, rounded to float32, is what the native backend starts from: native losses are PyTorch's within 1e-5 * max(1, |loss|), native
  * gradients are the reference's on that same state within 1e-4 relative norm. How numbers are stored and made: tests/fixtures/make_parity.py.
  *
@@ -21,14 +22,14 @@ static const double EXACT = 1e-9, LOSS = 1e-5, GRADIENT = 1e-4;
 static const char *const isas[MAX_ISAS] = { "baseline", "avx2", "avx512" };
 
 /* Outputs of a step's graph: its own, then for each minimize its loss and the gradients of its parameters. */
-typedef struct { const char *name; Graph *graph; const Step *step; uint32_t own, all; } Part;
+typedef struct { const char *name; Graph *graph, *simple; uint32_t own, all; } Part;
 
 typedef struct {
     const char *name;
     char        path[512];
     SafeFile   *fixture;
     bool       *used;              /* one a tensor of the fixture */
-    Session     s;                 /* reference */
+    Session     s, simple;         /* reference; the same file again, its graphs simplified in place */
     Part        parts[MAX_STEPS];
     uint32_t    nparts, runs;
     Program    *reference[MAX_STEPS], *native[MAX_ISAS][MAX_STEPS];
@@ -112,11 +113,11 @@ static bool compare_digest(Parity *p, const char *what, const char *step, const 
 
 /* ---- setting up ---- */
 
-static bool open_session(Parity *p, Session *s, Backend backend)
+static bool open_session(const Parity *p, Session *s)
 {
     Status         st = { 0 };
     Text           text = { 0 };
-    SessionOptions o = { .exec = { .backend = backend } };
+    SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE } };
     bool           ok = session_open(s, p->path, &o, &st);
     diags_print(&s->diags, &text);
     CHECK(ok, "%s: %s\n%s", p->path, st.message, text.n ? text.at : "");
@@ -144,36 +145,42 @@ static void set_weights(Parity *p)
     }
 }
 
-static const Step *find_step(const Model *m, const char *name, Graph **g)
+/* The graph of a step or export; losses and gradients of a step become outputs of it. own: outputs it had before. */
+static Graph *find_graph(const Model *m, const char *name, uint32_t *own)
 {
-    for (uint32_t i = 0; i < m->steps.n; i++)
-        if (!strcmp(m->steps.at[i].name, name)) {
-            *g = m->steps.at[i].graph;
-            return &m->steps.at[i];
-        }
     for (uint32_t i = 0; i < m->exports.n; i++)
-        if (!strcmp(m->exports.at[i].name, name))
-            *g = m->exports.at[i].graph;
+        if (!strcmp(m->exports.at[i].name, name)) {
+            *own = m->exports.at[i].graph->outputs.n;
+            return m->exports.at[i].graph;
+        }
+    for (uint32_t i = 0; i < m->steps.n; i++) {
+        const Step *s = &m->steps.at[i];
+        if (strcmp(s->name, name))
+            continue;
+        *own = s->graph->outputs.n;
+        for (uint32_t j = 0; j < s->minimized.n; j++) {
+            const Minimized *z = &s->minimized.at[j];
+            vec_push(&s->graph->outputs, ((GraphOutput){ .name = "loss", .value = z->loss }));
+            for (uint32_t k = 0; k < z->n; k++)
+                vec_push(&s->graph->outputs, ((GraphOutput){ .name = m->vars.at[z->vars[k]].name, .value = z->grads[k] }));
+        }
+        return s->graph;
+    }
     return NULL;
 }
 
-/* Losses and gradients become outputs of the step's own graph. */
-static void add_part(Parity *p, const char *name)
+static bool add_part(Parity *p, const char *name)
 {
     Part *part = &p->parts[p->nparts++];
     *part = (Part){ .name = intern(name) };
-    part->step = find_step(p->s.model, name, &part->graph);
-    CHECK(part->graph, "%s has no step or export '%s'", p->path, name);
-    if (!part->graph)
-        return;
-    part->own = part->graph->outputs.n;
-    for (uint32_t i = 0; part->step && i < part->step->minimized.n; i++) {
-        const Minimized *m = &part->step->minimized.at[i];
-        vec_push(&part->graph->outputs, ((GraphOutput){ .name = "loss", .value = m->loss }));
-        for (uint32_t k = 0; k < m->n; k++)
-            vec_push(&part->graph->outputs, ((GraphOutput){ .name = p->s.model->vars.at[m->vars[k]].name, .value = m->grads[k] }));
-    }
+    part->graph = find_graph(p->s.model, name, &part->own);
+    part->simple = find_graph(p->simple.model, name, &part->own);
+    CHECK(part->graph && part->simple, "%s has no step or export '%s'", p->path, name);
+    if (!part->graph || !part->simple)
+        return false;
     part->all = part->graph->outputs.n;
+    simplify(part->simple);
+    return true;
 }
 
 /* false: this build has no native backend */
@@ -371,6 +378,20 @@ static void compare_native_state(Parity *p, int isa, uint32_t run, const Tensor 
     }
 }
 
+/* The simplified graph from the same state, before the reference has run. */
+static void run_simple(Parity *p, const Part *part, const Tensor *inputs, Tensor *vars, Tensor *outputs)
+{
+    RunState rs = { .check_finite = true };
+    Status   st = { 0 };
+    CHECK(reference_run(part->simple, inputs, vars, &rs, true, outputs, NULL, &st), "%s, simplified: %s", p->name, st.message);
+}
+
+static void compare_simple(Parity *p, const char *name, uint32_t run, const Tensor *got, const Tensor *want)
+{
+    double d = got->data ? distance(got, want) : INFINITY, norm = norm_of(want);
+    CHECK(tensor_count(got) == tensor_count(want) && d <= EXACT * fmax(1, norm), "%s run %u: simplified, '%s' is off by %g of %g", p->name, run, name, d, norm);
+}
+
 static void run_native(Parity *p, uint32_t run, uint32_t k, const Tensor *inputs, const Tensor *state)
 {
     const Part *part = &p->parts[k];
@@ -414,7 +435,11 @@ static void run_all(Parity *p, bool native)
         Tensor      inputs[MAX_INPUTS] = { 0 }, *outputs = xmalloc(part->all * sizeof *outputs + 1), *reports = xmalloc(part->graph->reports.n * sizeof *reports + 1);
         RunState    rs = { .check_finite = true };
         Status      st = { 0 };
+        bool        simple = run < p->nparts || run + p->nparts >= p->runs;
+        Tensor     *simple_vars = simple ? copy_vars(p, p->s.vars, DT_F64) : NULL, *simple_outputs = xmalloc(part->all * sizeof *outputs + 1);
         make_inputs(p, part, (uint32_t)tensor_get(&seeds, run), inputs);
+        if (simple)
+            run_simple(p, part, inputs, simple_vars, simple_outputs);
         if (native)
             run_native(p, run, k, inputs, p->s.vars);
         bool ok = program_run(p->reference[k], inputs, p->s.vars, &rs, outputs, reports, &st);
@@ -422,10 +447,16 @@ static void run_all(Parity *p, bool native)
         if (ok) {
             compare_reference(p, part, run, outputs, reports);
             compare_state(p, run);
+            for (uint32_t i = 0; i < part->all && simple; i++)
+                compare_simple(p, part->graph->outputs.at[i].name, run, &simple_outputs[i], &outputs[i]);
+            for (uint32_t i = 0; i < p->s.model->vars.n && simple; i++)
+                compare_simple(p, p->s.model->vars.at[i].name, run, &simple_vars[i], &p->s.vars[i]);
         }
         for (int i = 0; i < MAX_INPUTS; i++)
             tensor_free(&inputs[i]);
         free_tensors(outputs, part->all);
+        free_tensors(simple_outputs, part->all);
+        free_tensors(simple_vars, p->s.model->vars.n);
         free_tensors(reports, part->graph->reports.n);
     }
     compare_final(p);
@@ -442,7 +473,7 @@ static bool check_model(const char *name)
     snprintf(p.path, sizeof p.path, SOURCE_DIR "/tests/parity/%s.graph", name);
     p.fixture = safe_open(path, &st);
     CHECK(p.fixture, "%s", st.message);
-    bool ok = p.fixture && open_session(&p, &p.s, BACKEND_REFERENCE);
+    bool ok = p.fixture && open_session(&p, &p.s) && open_session(&p, &p.simple);
     if (ok) {
         p.used = xmalloc(p.fixture->n + 1);
         set_weights(&p);
@@ -450,11 +481,12 @@ static bool check_model(const char *name)
         CHECK(list && strlen(list) < sizeof steps, "%s: the fixture names no steps", path);
         snprintf(steps, sizeof steps, "%s", list ? list : "");
         for (char *word = strtok_r(steps, " ", &rest); word && p.nparts < MAX_STEPS; word = strtok_r(NULL, " ", &rest))
-            add_part(&p, word);
-        native = make_programs(&p);
-        ok = p.nparts > 0;
-        for (uint32_t i = 0; i < p.nparts; i++)
-            ok = ok && p.reference[i];
+            ok = add_part(&p, word) && ok;
+        if (ok) {
+            native = make_programs(&p);
+            for (uint32_t i = 0; i < p.nparts; i++)
+                ok = ok && p.reference[i];
+        }
         if (ok)
             run_all(&p, native);
         for (uint32_t i = 0; i < p.fixture->n && ok; i++)
@@ -469,8 +501,8 @@ static bool check_model(const char *name)
         for (int k = 0; k < MAX_ISAS; k++)
             program_free(p.native[k][i]);
     }
-    if (p.s.path)
-        session_close(&p.s);
+    session_close(&p.s);
+    session_close(&p.simple);
     safe_close(p.fixture);
     free(p.used);
     return native;
