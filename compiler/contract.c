@@ -368,14 +368,14 @@ LLVMValueRef spaced_load(Emit *e, LLVMValueRef at, int step, LLVMValueRef mask)
 
 /* Row i goes to quarter i / 4 of vector i % 4, so that 4 x 4 blocks turn within quarters, which is cheap for the machine and
  * for the compiler; a loop over groups of four columns around it costs a quarter of the code of turning a whole block at once. */
-void turn_columns(Emit *e, LLVMValueRef const *row, LLVMValueRef *column)
+void turn_columns(Emit *e, LLVMValueRef rows, LLVMValueRef stride, LLVMValueRef *column)
 {
     int          vec = e->target->vec, pick[64];
     LLVMValueRef z[4], t[4];
     for (int i = 0; i < 4; i++) {
-        LLVMValueRef part[4] = { 0 };
+        LLVMValueRef part[16];
         for (int b = 0; b < vec / 4; b++)
-            part[b] = row[4 * b + i];
+            part[b] = vec_load(e, addr(e, rows, i_mulc(e, stride, 4 * b + i)), 4);
         for (int n = vec / 4; n > 1; n /= 2)       /* pairs become one twice as long */
             for (int b = 0; b < n / 2; b++) {
                 int lanes = lanes_of(part[2 * b]);

@@ -86,7 +86,7 @@ LLVMValueRef phase_value(Emit *e, const Axis *a, LLVMValueRef phase, size_t fiel
 LLVMValueRef zero_acc(Emit *e);                                        /* a vector of zeros */
 Dim  const_dim(Emit *e, int64_t v);
 
-void turn_columns(Emit *e, LLVMValueRef const *row, LLVMValueRef *column);    /* V rows of 4 lanes to 4 columns of V lanes */
+void turn_columns(Emit *e, LLVMValueRef rows, LLVMValueRef stride, LLVMValueRef *column);    /* 4 columns of V lanes from the first 4 floats of V rows, `stride` floats apart */
 LLVMValueRef sum_lanes(Emit *e, LLVMValueRef *v, int n);               /* lane i of the result: the sum over lanes of v[i]; n lanes, a power of two up to V; destroys v */
 LLVMValueRef spaced_load(Emit *e, LLVMValueRef at, int step, LLVMValueRef mask);   /* V floats, step apart; mask NULL: all */
 /* Covers from .. to (part of 0 .. size) by calls of tile(ctx, start, width) with three widths: w, one that overlaps what came before when more than w2 are left, w2 < w, and 1

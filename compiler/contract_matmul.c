@@ -377,23 +377,24 @@ void pack_matmul(Emit *e, const ContractPlan *p)
     Operand      b = operand(e, p, 1, false);      /* rows n, columns k */
     LLVMValueRef to = buf_base(e, use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->packed_elems));
     Dim          tiles = dim_ceildiv(d, s.n, width);
-    LLVMValueRef zero = c_int(e, 0), n = dim_value(e, s.n), depth = dim_value(e, s.k), ntiles = dim_value(e, tiles), slot = stack_array(e, t_f32(e), 1), v[16], column[4];
-    assert(vec <= 16);
+    LLVMValueRef zero = c_int(e, 0), n = dim_value(e, s.n), depth = dim_value(e, s.k), ntiles = dim_value(e, tiles), slot = stack_array(e, t_f32(e), 1), column[4];
+    LLVMValueRef stage = stack_array(e, t_f32(e), vec * vec);
     e->kernel->tasks = dim_mul(d, s.batch, tiles);
     e->kernel->flops = p->packed_elems;
     Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));
     LLVMValueRef from = matrix(e, &b, i_div(e, t.i, ntiles)), panel = addr(e, to, i_mul(e, t.i, i_mulc(e, depth, width)));
-    LLVMValueRef col = i_mulc(e, i_rem(e, t.i, ntiles), width), main = i_sub(e, depth, i_rem(e, depth, c_int(e, 4)));
-    Loop         l = loop_begin(e, zero, main, 4, 0, NULL);
+    LLVMValueRef col = i_mulc(e, i_rem(e, t.i, ntiles), width), main = i_sub(e, depth, i_rem(e, depth, c_int(e, vec)));
+    Loop         l = loop_begin(e, zero, main, vec, 0, NULL);
     Loop         j = loop_begin(e, zero, c_int(e, width), vec, 0, NULL);
-    for (int i = 0; i < vec; i++) {
-        LLVMValueRef row = i_addc(e, i_add(e, col, j.i), i), there = i_less(e, row, n);
-        v[i] = vec_load(e, addr(e, from, i_mad(e, i_min(e, row, i_addc(e, n, -1)), b.row, l.i)), 4);
-        v[i] = LLVMBuildSelect(e->b, there, v[i], LLVMConstNull(t_vec(t_f32(e), 4)), "");
-    }
-    turn_columns(e, v, column);
-    for (int i = 0; i < 4; i++)
-        store(e, column[i], addr(e, panel, i_add(e, i_mulc(e, i_addc(e, l.i, i), width), j.i)));
+    Loop         i = loop_begin(e, zero, c_int(e, vec), 1, 0, NULL);   /* rows of b to the stage, zeros past the last */
+    LLVMValueRef r = i_add(e, i_add(e, col, j.i), i.i), at = vec_load(e, addr(e, from, i_mad(e, i_min(e, r, i_addc(e, n, -1)), b.row, l.i)), vec);
+    store(e, LLVMBuildSelect(e->b, i_less(e, r, n), at, zero_acc(e), ""), addr(e, stage, i_mulc(e, i.i, vec)));
+    loop_end(e, &i, NULL);
+    Loop c = loop_begin(e, zero, c_int(e, vec), 4, 0, NULL);
+    turn_columns(e, addr(e, stage, c.i), c_int(e, vec), column);
+    for (int q = 0; q < 4; q++)
+        store(e, column[q], addr(e, panel, i_add(e, i_mulc(e, i_addc(e, i_add(e, l.i, c.i), q), width), j.i)));
+    loop_end(e, &c, NULL);
     loop_end(e, &j, NULL);
     loop_end(e, &l, NULL);
     Loop tail = loop_begin(e, main, depth, 1, 0, NULL);

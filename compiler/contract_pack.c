@@ -1,13 +1,15 @@
 /* contract_pack.c - weights of conv and conv_dx into the panels of contract.h, in the order in which a kernel streams them.
  *
- * The stored weights (k,c/g,r,s) are row-major, or have lanes over c when there are V or more. Three ways:
- *   copy       conv_dx of blocked weights: result lanes are the stored lanes
- *   turn       conv of blocked weights: blocks turned in registers, so that lanes run over k
- *   scalar     everything else: few channels, grouped weights made dense by zeros
+ * The stored weights (k,c/g,r,s) are row-major, as variables are, or have lanes over c, as computed weights may. Five ways:
+ *   rows    conv, row-major: a block is V rows k of V*r*s floats in a row; V x V pieces are turned so that lanes run over k
+ *   taps    conv_dx, row-major: for each k, V rows c of r*s floats are turned into r*s vectors of lanes over c
+ *   turned  conv, lanes over c: blocks turned, a tap at a time
+ *   copy    conv_dx, lanes over c: vectors are there already
+ *   scalar  everything else: few channels, groups made dense by zeros, channels that do not fill vectors
  */
 #include "contract.h"
 
-#include <assert.h>
+#include <string.h>
 
 Panels conv_panels(const ConvMap *m, const ContractPlan *p, int in_block)
 {
@@ -35,6 +37,7 @@ typedef struct {
     int          groups;           /* after merging */
     LLVMValueRef group, tile, block;    /* of the panel being filled */
     LLVMValueRef r, s, to;         /* weight tap, and where its [lanes][width] elements go */
+    LLVMValueRef stage;            /* V x V floats on the stack: rows a power of two apart would push each other out of L1 */
 } Pack;
 
 /* One tap of one panel, an element at a time. */
@@ -83,30 +86,180 @@ static void pack_copy(Pack *k)
     }
 }
 
-/* conv, blocked weights, groups not merged. Rows past the last output channel are read as zeros. */
+/* V rows of V floats to the stage; row i starts at from + i*stride; rows past `there` are zeros. */
+static void stage_rows(Pack *k, LLVMValueRef from, LLVMValueRef stride, LLVMValueRef there)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec;
+    LLVMValueRef zero = c_int(e, 0), all = c_int(e, vec), n = i_min(e, there, all);
+    Loop         i = loop_begin(e, zero, n, 1, 0, NULL);
+    store(e, vec_load(e, addr(e, from, i_mul(e, i.i, stride)), vec), addr(e, k->stage, i_mulc(e, i.i, vec)));
+    loop_end(e, &i, NULL);
+    Loop z = loop_begin(e, i_max(e, n, zero), all, 1, 0, NULL);
+    store(e, zero_acc(e), addr(e, k->stage, i_mulc(e, z.i, vec)));
+    loop_end(e, &z, NULL);
+}
+
+/* conv, blocked weights, groups not merged; one tap. */
 static void pack_turned(Pack *k)
 {
     Emit        *e = k->e;
     int          vec = e->target->vec;
     int64_t      cout = k->m.Cout / k->groups, nb = k->q.width / vec;
-    LLVMValueRef row[16], column[4], none = LLVMConstNull(t_vec(t_f32(e), 4));
-    assert(vec <= 16);
+    LLVMValueRef column[4];
     Loop         j = loop_begin(e, c_int(e, 0), c_int(e, nb), 1, 0, NULL);
-    Loop         l = loop_begin(e, c_int(e, 0), c_int(e, vec), 4, 0, NULL);
     LLVMValueRef first = i_mulc(e, i_add(e, i_mulc(e, k->tile, nb), j.i), vec);
-    for (int i = 0; i < vec; i++) {
-        LLVMValueRef co = i_addc(e, first, i);
-        LLVMValueRef from = view_off(e, &k->w, i_add(e, i_mulc(e, k->group, cout), i_min(e, co, c_int(e, cout - 1))), k->block, k->r, k->s);
-        row[i] = vec_load(e, addr(e, k->w.base, i_add(e, from, l.i)), 4);
-        if (cout % k->q.width)
-            row[i] = LLVMBuildSelect(e->b, i_less(e, co, c_int(e, cout)), row[i], none, "");
-    }
-    turn_columns(e, row, column);
+    LLVMValueRef from = view_off(e, &k->w, i_add(e, i_mulc(e, k->group, cout), first), k->block, k->r, k->s);
+    stage_rows(k, addr(e, k->w.base, from), k->w.n, i_sub(e, c_int(e, cout), first));
+    Loop l = loop_begin(e, c_int(e, 0), c_int(e, vec), 4, 0, NULL);
+    turn_columns(e, addr(e, k->stage, l.i), c_int(e, vec), column);
     LLVMValueRef to = i_add(e, i_mulc(e, l.i, k->q.width), i_mulc(e, j.i, vec));
     for (int i = 0; i < 4; i++)
         store(e, column[i], addr(e, k->to, i_addc(e, to, i * k->q.width)));
     loop_end(e, &l, NULL);
     loop_end(e, &j, NULL);
+}
+
+/* conv, row-major weights, whole vectors of input channels; all taps of a block, which starts at k->to. */
+static void pack_rows(Pack *k)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec;
+    int64_t      cout = k->m.Cout / k->groups, nb = k->q.width / vec, taps = k->c.R * k->c.S;
+    LLVMValueRef zero = c_int(e, 0), column[4];
+    Loop         j = loop_begin(e, zero, c_int(e, nb), 1, 0, NULL);
+    LLVMValueRef first = i_mulc(e, i_add(e, i_mulc(e, k->tile, nb), j.i), vec);
+    LLVMValueRef from = view_off(e, &k->w, i_add(e, i_mulc(e, k->group, cout), first), i_mulc(e, k->block, vec), zero, zero);
+    Loop         t = loop_begin(e, zero, c_int(e, vec * taps), vec, 0, NULL);
+    stage_rows(k, addr(e, k->w.base, i_add(e, from, t.i)), k->w.n, i_sub(e, c_int(e, cout), first));
+    Loop l = loop_begin(e, zero, c_int(e, vec), 4, 0, NULL);
+    turn_columns(e, addr(e, k->stage, l.i), c_int(e, vec), column);
+    for (int i = 0; i < 4; i++) {
+        LLVMValueRef at = i_addc(e, i_add(e, t.i, l.i), i), lane = i_divc(e, at, taps), tap = i_rem(e, at, c_int(e, taps));
+        store(e, column[i], addr(e, k->to, i_add(e, i_mulc(e, i_add(e, i_mulc(e, tap, vec), lane), k->q.width), i_mulc(e, j.i, vec))));
+    }
+    loop_end(e, &l, NULL);
+    loop_end(e, &t, NULL);
+    loop_end(e, &j, NULL);
+}
+
+/* Where weight tap r*S + s goes: its phase's panels, the number of taps there, its own among them (-1: no result reads it). */
+typedef struct { int64_t phase_at[256], taps[256], index[256]; } TapPlaces;
+
+static void tap_places(const Pack *k, TapPlaces *t)
+{
+    const Axis *ay = &k->m.axis[0], *ax = &k->m.axis[1];
+    memset(t, 0, sizeof *t);
+    for (int64_t i = 0; i < k->c.R * k->c.S; i++)
+        t->index[i] = -1;
+    for (int p = 0; p < ay->count * ax->count; p++) {
+        const Phase *py = &ay->at[p / ax->count], *px = &ax->at[p % ax->count];
+        for (int i = 0; i < py->taps * px->taps; i++) {
+            int64_t tap = (py->w_first + i / px->taps * ay->w_step) * k->c.S + px->w_first + i % px->taps * ax->w_step;
+            t->phase_at[tap] = k->q.phase_at[p];
+            t->taps[tap] = py->taps * px->taps;
+            t->index[tap] = i;
+        }
+    }
+}
+
+static void put_tap(Pack *k, const TapPlaces *places, LLVMValueRef panel, LLVMValueRef tap, LLVMValueRef lane, LLVMValueRef j, LLVMValueRef v)
+{
+    Emit        *e = k->e;
+    int          n = (int)(k->c.R * k->c.S);
+    LLVMValueRef index = table_at(e, places->index, n, tap);
+    bool         all = true;
+    for (int i = 0; i < n; i++)
+        all = all && places->index[i] >= 0;
+    If f = { 0 };
+    if (!all)
+        f = if_begin(e, i_less(e, c_int(e, -1), index));
+    LLVMValueRef block = i_mul(e, i_mad(e, panel, c_int(e, k->q.in_blocks), k->block), table_at(e, places->taps, n, tap));
+    LLVMValueRef at = i_mulc(e, i_add(e, i_mulc(e, i_add(e, block, index), k->q.lanes), lane), k->q.width);
+    at = i_add(e, i_add(e, table_at(e, places->phase_at, n, tap), at), i_mulc(e, j, e->target->vec));
+    store(e, v, addr(e, k->to, at));
+    if (!all)
+        if_end(e, &f);
+}
+
+/* conv_dx, row-major weights, whole vectors of result channels; all taps of a block. k->to: the start of everything. */
+static void pack_taps(Pack *k, LLVMValueRef panel)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec;
+    int64_t      cin = k->m.Cin / k->groups, blocks = k->m.Cout / k->groups / vec, nb = k->q.width / vec, taps = k->c.R * k->c.S;
+    LLVMValueRef zero = c_int(e, 0), column[4];
+    TapPlaces    places;
+    tap_places(k, &places);
+    Loop         l = loop_begin(e, zero, c_int(e, vec), 1, 0, NULL);
+    Loop         j = loop_begin(e, zero, c_int(e, nb), 1, 0, NULL);
+    LLVMValueRef ci = i_add(e, i_mulc(e, k->block, vec), l.i), cb = i_add(e, i_mulc(e, k->tile, nb), j.i);
+    If           f = if_begin(e, LLVMBuildAnd(e->b, i_less(e, ci, c_int(e, cin)), i_less(e, cb, c_int(e, blocks)), ""));
+    LLVMValueRef from = addr(e, k->w.base, view_off(e, &k->w, i_add(e, i_mulc(e, k->group, cin), ci), i_mulc(e, cb, vec), zero, zero));
+    if (taps == 1) {
+        put_tap(k, &places, panel, zero, l.i, j.i, vec_load(e, from, vec));
+    } else {
+        Loop         t = loop_begin(e, zero, c_int(e, taps), 4, 0, NULL);
+        LLVMValueRef first = i_min(e, t.i, c_int(e, taps - 4));        /* the last four overlap */
+        turn_columns(e, addr(e, from, first), c_int(e, taps), column);
+        for (int i = 0; i < 4; i++)
+            put_tap(k, &places, panel, i_addc(e, first, i), l.i, j.i, column[i]);
+        loop_end(e, &t, NULL);
+    }
+    if_else(e, &f);
+    Loop t = loop_begin(e, zero, c_int(e, taps), 1, 0, NULL);
+    put_tap(k, &places, panel, t.i, l.i, j.i, zero_acc(e));
+    loop_end(e, &t, NULL);
+    if_end(e, &f);
+    loop_end(e, &j, NULL);
+    loop_end(e, &l, NULL);
+}
+
+typedef enum { WAY_SCALAR, WAY_ROWS, WAY_TAPS, WAY_TURNED, WAY_COPY } Way;
+
+static Way way_of(const Pack *k, const ContractPlan *p)
+{
+    const Layout *l = &p->in[1];
+    int           vec = p->target->vec;
+    int64_t       taps = k->c.R * k->c.S, cout = k->m.Cout / k->groups;
+    bool          dx = k->c.op == OP_conv_dx, dense = !l->halo[0] && !l->halo[1] && !l->halo[2] && !l->halo[3];
+    if (k->groups != k->c.groups || p->in[0].block == 1 || p->variant[V_ALGO] != ALGO_CONV)
+        return WAY_SCALAR;
+    if (l->block > 1)
+        return dx ? WAY_COPY : WAY_TURNED;
+    if (!dx)
+        return dense && k->m.Cin / k->groups % vec == 0 ? WAY_ROWS : WAY_SCALAR;
+    return dense && cout % vec == 0 && (taps == 1 || taps >= 4) && taps <= 256 ? WAY_TAPS : WAY_SCALAR;
+}
+
+/* One phase of one panel's block, a tap at a time or at once. */
+static void pack_phase(Pack *k, Way way, LLVMValueRef panel, LLVMValueRef phase)
+{
+    Emit        *e = k->e;
+    const Axis  *ay = &k->m.axis[0], *ax = &k->m.axis[1];
+    LLVMValueRef zero = c_int(e, 0), py = i_divc(e, phase, ax->count), px = i_rem(e, phase, c_int(e, ax->count)), base = k->to;
+    LLVMValueRef ty = phase_value(e, ay, py, offsetof(Phase, taps)), tx = phase_value(e, ax, px, offsetof(Phase, taps));
+    LLVMValueRef ry = phase_value(e, ay, py, offsetof(Phase, w_first)), rx = phase_value(e, ax, px, offsetof(Phase, w_first));
+    LLVMValueRef at = i_mul(e, i_mad(e, panel, c_int(e, k->q.in_blocks), k->block), i_mul(e, ty, tx));
+    LLVMValueRef start = i_add(e, table_at(e, k->q.phase_at, ay->count * ax->count, phase), i_mulc(e, at, k->q.lanes * k->q.width));
+    if (way == WAY_ROWS) {
+        k->to = addr(e, base, start);
+        pack_rows(k);
+        return;
+    }
+    Loop y = loop_begin(e, zero, ty, 1, 0, NULL);
+    Loop x = loop_begin(e, zero, tx, 1, 0, NULL);
+    k->r = i_add(e, ry, i_mulc(e, y.i, ay->w_step));
+    k->s = i_add(e, rx, i_mulc(e, x.i, ax->w_step));
+    k->to = addr(e, base, i_add(e, start, i_mulc(e, i_mad(e, y.i, tx, x.i), k->q.lanes * k->q.width)));
+    if (way == WAY_COPY)
+        pack_copy(k);
+    else if (way == WAY_TURNED)
+        pack_turned(k);
+    else
+        pack_scalar(k);
+    loop_end(e, &x, NULL);
+    loop_end(e, &y, NULL);
 }
 
 void pack_conv(Emit *e, const ContractPlan *p)
@@ -119,36 +272,22 @@ void pack_conv(Emit *e, const ContractPlan *p)
     int from = use_buf(e, wr, p->in[1], false, layout_size(e->dims, 4, node_shape(g, wr), &p->in[1]));
     int to = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, const_dim(e, k.q.total));
     k.w = view4(e, buf_base(e, from), node_shape(g, wr), &p->in[1]);
-    const Axis  *ay = &k.m.axis[0], *ax = &k.m.axis[1];
-    int64_t      tasks = (int64_t)ay->count * ax->count * k.groups * k.q.tiles * k.q.in_blocks;
-    LLVMValueRef zero = c_int(e, 0);
+    k.to = buf_base(e, to);
+    Way     way = way_of(&k, p);
+    int64_t phases = way == WAY_TAPS ? 1 : (int64_t)k.m.axis[0].count * k.m.axis[1].count, panels = k.groups * k.q.tiles, tasks = phases * panels * k.q.in_blocks;
+    if (way == WAY_ROWS || way == WAY_TURNED)
+        k.stage = stack_array(e, t_f32(e), e->target->vec * e->target->vec);
     e->kernel->tasks = const_dim(e, tasks);
     e->kernel->flops = const_dim(e, k.q.total);
 
     Loop t = tasks_begin(e, c_int(e, tasks));
     k.block = i_rem(e, t.i, c_int(e, k.q.in_blocks));
-    LLVMValueRef rest = i_divc(e, t.i, k.q.in_blocks);
-    LLVMValueRef panel = i_rem(e, rest, c_int(e, k.groups * k.q.tiles)), phase = i_divc(e, rest, k.groups * k.q.tiles);
+    LLVMValueRef rest = i_divc(e, t.i, k.q.in_blocks), panel = i_rem(e, rest, c_int(e, panels));
     k.tile = i_rem(e, panel, c_int(e, k.q.tiles));
     k.group = i_divc(e, panel, k.q.tiles);
-    LLVMValueRef py = i_divc(e, phase, ax->count), px = i_rem(e, phase, c_int(e, ax->count));
-    LLVMValueRef ty = phase_value(e, ay, py, offsetof(Phase, taps)), tx = phase_value(e, ax, px, offsetof(Phase, taps));
-    LLVMValueRef ry = phase_value(e, ay, py, offsetof(Phase, w_first)), rx = phase_value(e, ax, px, offsetof(Phase, w_first));
-    LLVMValueRef at = i_mul(e, i_mad(e, panel, c_int(e, k.q.in_blocks), k.block), i_mul(e, ty, tx));
-    LLVMValueRef start = i_add(e, table_at(e, k.q.phase_at, ay->count * ax->count, phase), i_mulc(e, at, k.q.lanes * k.q.width));
-    Loop y = loop_begin(e, zero, ty, 1, 0, NULL);
-    Loop x = loop_begin(e, zero, tx, 1, 0, NULL);
-    k.r = i_add(e, ry, i_mulc(e, y.i, ay->w_step));
-    k.s = i_add(e, rx, i_mulc(e, x.i, ax->w_step));
-    k.to = addr(e, buf_base(e, to), i_add(e, start, i_mulc(e, i_mad(e, y.i, tx, x.i), k.q.lanes * k.q.width)));
-    bool plain = k.groups == k.c.groups && p->in[1].block > 1 && p->in[0].block > 1 && p->variant[V_ALGO] == ALGO_CONV;
-    if (plain && k.c.op == OP_conv_dx)
-        pack_copy(&k);
-    else if (plain)
-        pack_turned(&k);
+    if (way == WAY_TAPS)
+        pack_taps(&k, panel);
     else
-        pack_scalar(&k);
-    loop_end(e, &x, NULL);
-    loop_end(e, &y, NULL);
+        pack_phase(&k, way, panel, i_divc(e, rest, panels));
     loop_end(e, &t, NULL);
 }

@@ -152,6 +152,8 @@ static void run(const Line *l, Jit *jit, const Target *t, double rate)
     b.g = graph_new("bench", b.dims);
     Ref r = build(&b, l);
     contract_plan(b.g, r, t, &b.p);
+    if (b.p.packed == 1)           /* variables are row-major */
+        b.p.in[1].block = 1;
     int from = b.p.packed >= 0 ? 0 : 1, to = b.p.combine ? 3 : 2;
     static const char *const names[] = { "pack", "contract", "combine" };
     for (int i = from; i < to; i++) {

@@ -49,7 +49,7 @@ static float noise(void)
 }
 
 /* ---- a case ---- */
-enum { SYM_N = 1, SYM_H = 2, SYM_W = 4, WIDE_IN = 8, WIDE_OUT = 16, PLAIN = 32, MORE = 256 };   /* PLAIN: no epilogue; m * MORE: m more zeros at the bottom and right than pad */
+enum { SYM_N = 1, SYM_H = 2, SYM_W = 4, WIDE_IN = 8, WIDE_OUT = 16, PLAIN = 32, ROWS = 128, MORE = 256 };   /* PLAIN: no epilogue; ROWS: weights to pack are row-major; m * MORE: m more zeros at the bottom and right than pad */
 #define SYM (SYM_N | SYM_H | SYM_W)
 typedef struct { int op, n, c, h, w, k, r, s, stride, pad, dil, groups, flags; } Case;   /* h, w: of x */
 
@@ -189,6 +189,8 @@ static bool compile(Built *b, const Case *c, Jit *jit, const Target *t)
         if ((c->flags & WIDE_OUT) && node(b->g, b->plan.node)->rank == 4)
             b->out.halo[i] = (int16_t)(i + 1);
     }
+    if ((c->flags & ROWS) && b->plan.packed == 1)
+        b->plan.in[1].block = 1;
     b->ctx = (Ctx){ &b->plan, b->out, (c->flags & PLAIN) != 0, -1 };
     if (b->plan.packed >= 0) {
         b->kernels[n] = (Kernel){ .kind = KERNEL_PACK };
@@ -621,7 +623,7 @@ static Case random_case(void)
         c.groups = pick(4) ? 1 : 1 + pick(4);
         if (!pick(12))
             c.groups = c.k = c.c;
-        c.flags = (pick(2) ? pick(8) : 0) | (pick(3) ? 0 : WIDE_IN) | (pick(3) ? 0 : WIDE_OUT) | (pick(6) ? 0 : PLAIN) | (pick(4) ? 0 : pick(3) * MORE);
+        c.flags = (pick(2) ? pick(8) : 0) | (pick(3) ? 0 : WIDE_IN) | (pick(3) ? 0 : WIDE_OUT) | (pick(6) ? 0 : PLAIN) | (pick(3) ? ROWS : 0) | (pick(4) ? 0 : pick(3) * MORE);
         if (c.c % c.groups == 0 && c.k % c.groups == 0 && c.h + 2 * c.pad > c.dil * (c.r - 1) && c.w + 2 * c.pad > c.dil * (c.s - 1))
             return c;
     }
@@ -641,8 +643,13 @@ static void test_isa(const char *cpu)
         return;
     const char *only = getenv("ONLY");
     for (size_t i = 0; i < COUNT(conv_cases); i++)
-        if (!only || atoi(only) == (int)i)
-            test_conv(&conv_cases[i], jit, &t);
+        if (!only || atoi(only) == (int)i) {
+            Case rows = conv_cases[i];
+            test_conv(&rows, jit, &t);
+            rows.flags |= ROWS;
+            if (rows.op != OP_conv_dw && rows.c / rows.groups >= t.vec)
+                test_conv(&rows, jit, &t);
+        }
     int random = getenv("RANDOM_CASES") ? atoi(getenv("RANDOM_CASES")) : 60;
     for (int i = 0; i < random; i++) {
         seed = (uint32_t)i * 7919u + 12345u;
