@@ -240,7 +240,7 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
         return;
     }
     LLVMTypeRef vt = LLVMTypeOf(v);
-    if (unit_step(&x) || (!x.step && !x.vec)) {     /* lanes over an axis of size 1 do not move; the tail leaves one of them */
+    if (unit_step(&x)) {
         LLVMValueRef p = addr_of(e, t, base, x.base);
         if (!w->tail) {
             LLVMSetAlignment(LLVMBuildStore(e->b, v, p), align);
@@ -251,14 +251,7 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
         call_typed(e, "llvm.masked.store", over, 2, args, 4);
         return;
     }
-    if (!x.step && !x.vec) {                                       /* lanes along an axis of one: the first is the value */
-        LLVMValueRef first = LLVMConstNull(t_vec(t_i1(e), w->lanes));
-        LLVMTypeRef  over[] = { vt, t_ptr(e) };
-        first = LLVMBuildInsertElement(e->b, first, LLVMConstInt(t_i1(e), 1, 0), LLVMConstInt(t_i32(e), 0, 0), "");
-        LLVMValueRef args[] = { v, addr_of(e, t, base, x.base), LLVMConstInt(t_i32(e), align, 0), w->tail ? LLVMBuildAnd(e->b, w->tail, first, "") : first };
-        call_typed(e, "llvm.masked.store", over, 2, args, 4);
-        return;
-    }
+    assert(x.step || x.vec);
     LLVMValueRef off = x.vec;
     if (x.step) {
         LLVMValueRef steps = LLVMBuildMul(e->b, c_ramp(e, w->lanes), splat(e, x.step, w->lanes), "");
