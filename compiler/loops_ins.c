@@ -233,8 +233,6 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
     if (LLVMGetTypeKind(t) == LLVMIntegerTypeKind && LLVMGetIntTypeWidth(t) == 8)
         v = LLVMBuildZExt(e->b, v, t_vec(t, lanes_of(v)), "");
     LLVMValueRef base = base_of(w, r->buf);
-    if (lanes_of(v) > 1 && !x.step && !x.vec)          /* lanes run over an axis of size 1: the first is all there is */
-        v = LLVMBuildExtractElement(e->b, v, LLVMConstInt(t_i32(e), 0, 0), "");
     if (lanes_of(v) == 1) {
         LLVMSetAlignment(LLVMBuildStore(e->b, v, addr_of(e, t, base, x.base)), align);
         return;
