@@ -83,6 +83,8 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
 {
     Program *p = xmalloc(sizeof *p);
     p->original = g;
+    if (!g->sources && m)
+        g->sources = m->sources;   /* what stops a run names files */
     p->o = *o;
     p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
     if (o->backend == BACKEND_REFERENCE)
@@ -510,6 +512,6 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
 bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st)
 {
     if (p->o.backend == BACKEND_REFERENCE)
-        return reference_run(p->original, inputs, vars, rs, p->o.exact_nan_checks, outputs, reports, st);
+        return reference_run(p->original, inputs, vars, rs, rs->check_finite || p->o.exact_nan_checks, outputs, reports, st);
     return run_native(p, inputs, vars, rs, outputs, reports, st);
 }
