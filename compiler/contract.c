@@ -373,7 +373,7 @@ void turn_columns(Emit *e, LLVMValueRef rows, LLVMValueRef stride, LLVMValueRef 
     int          vec = e->target->vec, pick[64];
     LLVMValueRef z[4], t[4];
     for (int i = 0; i < 4; i++) {
-        LLVMValueRef part[16];
+        LLVMValueRef part[16] = { 0 };
         for (int b = 0; b < vec / 4; b++)
             part[b] = vec_load(e, addr(e, rows, i_mulc(e, stride, 4 * b + i)), 4);
         for (int n = vec / 4; n > 1; n /= 2)       /* pairs become one twice as long */

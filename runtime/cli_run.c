@@ -62,7 +62,8 @@ static bool read_list(const char *text, const pastiche_info *info, int64_t count
 {
     int64_t shape[MAX_RANK], n = 0;
     double  v[4096];
-    for (const char *p = text + 1; *p && *p != ']';) {
+    const char *p = text + 1;
+    while (*p && *p != ']') {
         char *end;
         if (n == (int64_t)COUNT(v))
             return status_fail(st, "'%s': a list has at most %zu numbers; use a .npy file", name, COUNT(v));
@@ -72,6 +73,8 @@ static bool read_list(const char *text, const pastiche_info *info, int64_t count
         for (p = end; *p == ' ' || *p == ','; p++)
             ;
     }
+    if (strcmp(p, "]"))
+        return status_fail(st, "'%s': '%s' is not a list of numbers such as [1, 2]", name, text);
     free_sizes(info, info->rank == 1 && info->shape[0] < 0 ? n : count, shape);
     if (!tensor_alloc(t, (Dtype)info->dtype, info->rank, shape, st))
         return false;
@@ -282,6 +285,8 @@ int command_run(int argc, char **argv)
     const char *out = option_value(&g, "-o");
     if (!out)
         return complain("say where the result goes: -o OUT.png"), 2;
+    if (*path_base(out) && strchr(path_base(out), '.') && !is_picture(out) && !path_has_ext(out, "npy") && !path_is_folder(out))
+        return complain("%s: an output is a .png, .jpg or .npy file", out);
     pastiche_model *m = open_model(&g, &status);
     if (!m)
         return status;
