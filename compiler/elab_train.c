@@ -644,7 +644,7 @@ static bool gradient_check(Elab *e, const Expr *x, Check *out)
     out->model = elaborate(e->sources->files.at[e->main->file->source].path, &again, &d, &opt);
     if (!out->model) {
         Diag *g0 = d.list.n ? &d.list.at[0] : NULL;
-        elab_error(e, 533, x->loc, "with these sizes the file does not check: %s", g0 ? g0->message : "");
+        elab_error(e, 533, x->loc, "with these sizes %s is wrong: %s", g0 ? loc_text(e, g0->loc) : "the file", g0 ? g0->message : "");
     } else {
         out->step = -1;
         for (uint32_t i = 0; i < out->model->steps.n; i++)

@@ -10,7 +10,7 @@ typedef struct {
     const char *const *data;       /* "NAME=PATH" */
     ExecOptions exec;
     uint64_t    seed;
-    bool        tests;             /* elaborate test blocks too */
+    bool        tests;             /* elaborate test blocks too; data items are made up, no files are read */
     bool        strict;
 } SessionOptions;
 

@@ -1,0 +1,120 @@
+/* test_graphs.c - the library and the models that come with the program: their test blocks hold (asserts, gradients against differences), and their
+ * networks have the numbers of parameters that the papers' tables and public logs give.
+ */
+#define _GNU_SOURCE
+#include "check.h"
+#include "gradcheck.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct { const char *file, *net; int64_t parameters; const char *set; } Count;
+
+static const Count counts[] = {
+    { "graphs/models/dcgan.graph", "G", 3576704, NULL },
+    { "graphs/models/dcgan.graph", "D", 2765568, NULL },
+    { "graphs/models/cgan.graph", "G", 1757412, NULL },
+    { "graphs/models/cgan.graph", "D", 1055845, NULL },
+    { "graphs/models/wgan_gp.graph", "G", 8541443, NULL },
+    { "graphs/models/wgan_gp.graph", "D", 9816577, NULL },
+    { "graphs/models/wgan_gp_mlp.graph", "G", 1510032, NULL },
+    { "graphs/models/wgan_gp_mlp.graph", "D", 533505, NULL },
+    { "graphs/models/johnson.graph", "G", 1679235, NULL },
+    { "graphs/models/johnson.graph", "G", 424899, "w=16" },
+    { "tests/golden/examples/cyclegan.graph", "G", 11378179, NULL },
+    { "tests/golden/examples/cyclegan.graph", "DX", 2764737, NULL },
+    { "tests/golden/examples/anime.graph", "vgg", 20024384, NULL },
+};
+
+static void print_diags(Session *s)
+{
+    Text said = { 0 };
+    diags_print(&s->diags, &said);
+    printf("%s", said.at ? said.at : "");
+    text_free(&said);
+}
+
+static int64_t parameters_of(const Model *m, const char *net)
+{
+    for (uint32_t i = 0; i < m->nets.n; i++) {
+        int64_t sum = 0;
+        if (strcmp(m->nets.at[i].name, net))
+            continue;
+        for (uint32_t k = 0; k < m->nets.at[i].vars.n; k++) {
+            const Var *v = &m->vars.at[m->nets.at[i].vars.at[k]];
+            int64_t    n = 1, d = 0;
+            for (int a = 0; a < v->rank; a++)
+                n *= dim_is_const(m->dims, v->shape[a], &d) ? d : 0;
+            sum += v->kind == VAR_PARAM ? n : 0;
+        }
+        return sum;
+    }
+    return -1;
+}
+
+static void test_counts(void)
+{
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        const Count *c = &counts[i];
+        char         path[512], name[32];
+        const char  *rest = NULL;
+        Setting      set = { 0 };
+        snprintf(path, sizeof path, "%s/%s", SOURCE_DIR, c->file);
+        if (c->set && split_setting(c->set, name, sizeof name, &rest))
+            set = (Setting){ name, strtod(rest, NULL) };
+        Sources     sources = { 0 };
+        Diags       d = { .sources = &sources };
+        ElabOptions o = { .settings = &set, .nsettings = c->set != NULL, .describe_data = describe_data };
+        Model      *m = elaborate(path, &sources, &d, &o);
+        CHECK(m && !d.errors, "%s does not check", c->file);
+        int64_t got = m ? parameters_of(m, c->net) : -1;
+        CHECK(got == c->parameters, "%s: %s has %lld parameters, not %lld", c->file, c->net, (long long)got, (long long)c->parameters);
+        model_free(m);
+        diags_free(&d);
+        sources_free(&sources);
+    }
+}
+
+static int is_graph(const struct dirent *e)
+{
+    size_t n = strlen(e->d_name);
+    return n > 6 && !strcmp(e->d_name + n - 6, ".graph");
+}
+
+static int test_blocks(const char *folder)
+{
+    struct dirent **names;
+    int             n = scandir(folder, &names, is_graph, alphasort), blocks = 0;
+    for (int i = 0; i < n; i++) {
+        char           path[512];
+        Session        s;
+        Status         st = { 0 };
+        SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE }, .tests = true };
+        uint32_t       passed = 0, failed = 0;
+        Text           out = { 0 };
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
+        bool ok = session_open(&s, path, &o, &st);
+        CHECK(ok, "%s: %s", path, st.message);
+        if (!ok)
+            print_diags(&s);
+        ok = ok && run_tests(&s, &passed, &failed, &out);
+        CHECK(ok && passed > 0, "%s: %u checks passed, %u failed\n%s", path, passed, failed, out.at ? out.at : "");
+        blocks += ok ? (int)s.model->tests.n : 0;
+        printf("%-28s %u checks\n", names[i]->d_name, passed);
+        text_free(&out);
+        session_close(&s);
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
+    return blocks;
+}
+
+int main(void)
+{
+    test_counts();
+    CHECK(test_blocks(SOURCE_DIR "/graphs/std") >= 9, "too few test blocks in graphs/std");
+    CHECK(test_blocks(SOURCE_DIR "/graphs/models") >= 6, "too few test blocks in graphs/models");
+    return check_done();
+}
