@@ -74,6 +74,11 @@ const char *pastiche_missing_weights(const pastiche_program *p, const char *give
 /* Runs: inputs in the order of the file (an integer input is a rank-0 tensor). outputs[i].data is new, the caller's to free(). A step updates the model's weights. */
 bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pastiche_tensor *outputs);
 
+/* A PNG or JPEG file as an input's f32[1, 1 or 3, H, W], 8-bit pixels mapped to its range ([0, 1] where the file says none), transparency over white; out->data is the
+ * caller's to free(). An output's pictures as .png or .jpg, values outside its range clipped; several become a grid. Inputs and outputs that are no pictures are refused. */
+bool pastiche_read_image(pastiche_program *p, int input, const char *path, pastiche_tensor *out);
+bool pastiche_write_image(pastiche_program *p, int output, const char *path, const pastiche_tensor *pictures);
+
 /* Trains as the file's train block says (name NULL: the only one). */
 typedef struct {
     int64_t     steps;             /* total passes; 0: as the file says */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image.h"
 #include "session.h"
 #include "train.h"
 
@@ -275,6 +276,33 @@ bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pas
         tensor_free(&reports[i]);
     free(in), free(out), free(reports);
     return ok;
+}
+
+/* ---- pictures ---- */
+
+bool pastiche_read_image(pastiche_program *p, int input, const char *path, pastiche_tensor *out)
+{
+    pastiche_info info = pastiche_input_info(p, input);
+    int64_t       channels = info.rank == 4 ? info.shape[1] : 0;
+    Tensor        t = { 0 };
+    p->m->st = (Status){ 0 };
+    if (info.dtype != PASTICHE_F32 || (channels != 1 && channels != 3))
+        return status_fail(&p->m->st, "'%s' is no picture: it does not take 1 or 3 channels", pastiche_input_name(p, input));
+    if (!image_read_tensor(path, (int)channels, ALPHA_WHITE, info.ranged ? info.lo : 0, info.ranged ? info.hi : 1, &t, &p->m->st))
+        return false;
+    hand_over(&t, out);
+    return true;
+}
+
+bool pastiche_write_image(pastiche_program *p, int output, const char *path, const pastiche_tensor *pictures)
+{
+    pastiche_info info = pastiche_output_info(p, output);
+    Tensor        t;
+    p->m->st = (Status){ 0 };
+    if (pictures->rank != 4 || (pictures->shape[1] != 1 && pictures->shape[1] != 3))
+        return status_fail(&p->m->st, "%s: only f32[N, 3, H, W] and f32[N, 1, H, W] are pictures; write a .npy file", path);
+    borrow(pictures, &t);
+    return image_write_grid(path, &t, info.ranged ? info.lo : 0, info.ranged ? info.hi : 1, 0, 0, 2, &p->m->st);
 }
 
 /* ---- training ---- */

@@ -7,7 +7,6 @@
 #include "../include/pastiche.h"
 #include "cli.h"
 #include "files.h"
-#include "image.h"
 #include "npy.h"
 
 /* ---- weights: FILE, NET=FILE, NET=random; net names that got some are noted in `given` ---- */
@@ -117,28 +116,41 @@ static bool read_input(const char *text, const pastiche_info *info, int64_t coun
         tensor_free(&raw);
         return ok;
     }
-    if (is_picture(text)) {
-        int channels = info->rank == 4 ? (int)info->shape[1] : 0;
-        if (channels != 1 && channels != 3)
-            return status_fail(st, "'%s' is no picture: it does not take 1 or 3 channels; give a .npy file, a number, a list or normal:SEED", name);
-        return image_read_tensor(text, channels, ALPHA_WHITE, info->ranged ? info->lo : 0, info->ranged ? info->hi : 1, t, st);
-    }
     return status_fail(st, "input '%s': '%s' is no .png, .jpg or .npy file, number, [list] or normal:SEED", name, text);
 }
 
 /* ---- one run ---- */
 
-static bool write_output(const char *path, const pastiche_tensor *out, const pastiche_info *info, Status *st)
+/* Input i of a program from what the command line says. */
+static bool make_input(pastiche_model *m, pastiche_program *p, int i, const char *text, int64_t count, pastiche_tensor *in)
+{
+    pastiche_info info = pastiche_input_info(p, i);
+    char          number[64];
+    Tensor        t = { 0 };
+    Status        st = { 0 };
+    if (text && is_picture(text))
+        return pastiche_read_image(p, i, text, in) || !complain("%s", pastiche_error(m));
+    if (!text)
+        snprintf(number, sizeof number, "%.17g", info.value);
+    if (!read_input(text ? text : number, &info, count, pastiche_input_name(p, i), &t, &st)) {
+        tensor_free(&t);
+        return !complain("%s", st.message);
+    }
+    *in = (pastiche_tensor){ .dtype = (pastiche_dtype)t.dtype, .rank = t.rank, .data = t.data };
+    memcpy(in->shape, t.shape, sizeof in->shape);
+    return true;
+}
+
+static bool write_output(pastiche_model *m, pastiche_program *p, int i, const char *path, const pastiche_tensor *out)
 {
     Tensor t = { .dtype = (Dtype)out->dtype, .rank = out->rank, .data = out->data };
+    Status st = { 0 };
+    if (is_picture(path))
+        return pastiche_write_image(p, i, path, out) || !complain("%s", pastiche_error(m));
     memcpy(t.shape, out->shape, sizeof t.shape);
-    if (path_has_ext(path, "npy"))
-        return npy_write(path, &t, st);
-    if (!is_picture(path))
-        return status_fail(st, "%s: an output is a .png, .jpg or .npy file", path);
-    if (t.rank != 4 || (t.shape[1] != 1 && t.shape[1] != 3))
-        return status_fail(st, "%s: only f32[N, 3, H, W] and f32[N, 1, H, W] are pictures; write a .npy file", path);
-    return image_write_grid(path, &t, info->ranged ? info->lo : 0, info->ranged ? info->hi : 1, 0, 0, 2, st);
+    if (!path_has_ext(path, "npy"))
+        return !complain("%s: an output is a .png, .jpg or .npy file", path);
+    return npy_write(path, &t, &st) || !complain("%s", st.message);
 }
 
 /* outputs beyond the first go beside it: out.png, out.NAME.png */
@@ -155,40 +167,24 @@ static char *output_path(const char *path, const char *name, int i)
 
 static int run_once(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, const char *out)
 {
-    int              n = pastiche_inputs(p), nout = pastiche_outputs(p), status = 0;
+    int              n = pastiche_inputs(p), nout = pastiche_outputs(p);
     pastiche_tensor *in = xmalloc(((size_t)n + 1) * sizeof *in), *results = xmalloc(((size_t)nout + 1) * sizeof *results);
-    Tensor          *held = xmalloc(((size_t)n + 1) * sizeof *held);
-    Status           st = { 0 };
     bool             ok = true;
-    for (int i = 0; i < n && ok; i++) {
-        pastiche_info info = pastiche_input_info(p, i);
-        char          number[64];
-        const char   *text = texts[i];
-        if (!text) {
-            snprintf(number, sizeof number, "%.17g", info.value);
-            text = number;
-        }
-        ok = read_input(text, &info, count, pastiche_input_name(p, i), &held[i], &st);
-        in[i] = (pastiche_tensor){ .dtype = (pastiche_dtype)held[i].dtype, .rank = held[i].rank, .data = held[i].data };
-        memcpy(in[i].shape, held[i].shape, sizeof in[i].shape);
-    }
-    if (!ok)
-        status = complain("%s", st.message);
-    else if (!pastiche_run(p, in, n, results))
-        status = complain("%s", pastiche_error(m));
-    for (int i = 0; status == 0 && i < nout; i++) {
-        pastiche_info info = pastiche_output_info(p, i);
-        char         *path = output_path(out, pastiche_output_name(p, i), i);
-        if (!write_output(path, &results[i], &info, &st))
-            status = complain("%s", st.message);
+    for (int i = 0; i < n && ok; i++)
+        ok = make_input(m, p, i, texts[i], count, &in[i]);
+    if (ok && !pastiche_run(p, in, n, results))
+        ok = !complain("%s", pastiche_error(m));
+    for (int i = 0; i < nout && ok; i++) {
+        char *path = output_path(out, pastiche_output_name(p, i), i);
+        ok = write_output(m, p, i, path, &results[i]);
         free(path);
     }
     for (int i = 0; i < nout; i++)
         free(results[i].data);
     for (int i = 0; i < n; i++)
-        tensor_free(&held[i]);
-    free(in), free(results), free(held);
-    return status;
+        free(in[i].data);
+    free(in), free(results);
+    return ok ? 0 : 1;
 }
 
 static int by_name(const void *a, const void *b)

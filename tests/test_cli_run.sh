@@ -127,6 +127,18 @@ for backend in ${BACKENDS:-reference native}; do
     expect 1 run sample normal:7 -o "$work/w.npy" --weights "$work/cut.safetensors"
     says "$work/cut.safetensors"
 
+    # ---- examples/stylize.c does the same through the C interface ----
+    expect 0 "$(dirname "$pastiche")/stylize" "$mini" invert "$work/trained/weights.safetensors" "$work/c.png" "$work/s.png"
+    silent
+    prints "input x: [1, 3, any, any]" "16 x 16 pixels"
+    expect 0 run invert "$work/c.png" -o "$work/t.png"
+    same "$work/s.png" "$work/t.png"
+    expect 1 "$(dirname "$pastiche")/stylize" "$mini" invert "$work/nowhere" "$work/c.png" "$work/s2.png"
+    says "$work/nowhere"
+    expect 1 "$(dirname "$pastiche")/stylize" "$mini" sample "$work/trained/weights.safetensors" "$work/c.png" "$work/s2.png"
+    says "'z' is no picture"
+    absent "$work/s2.png"
+
     # ---- what does not fit is refused before anything is written ----
     expect 1 run smple normal:7 -o "$work/n.png" $random
     says "Did you mean 'sample'?"
