@@ -410,12 +410,74 @@ static void test_random(uint64_t seed, RandomGraphOptions o, uint64_t *before, u
     random_graph_free(&rg);
 }
 
+/* conv(pad(resize(x))) and its gradients, computed with and without the enlarged picture. pad_mode -1: no pad node. */
+static void test_enlarged(int times_y, int times_x, int kernel, int pad, int pad_mode, int edge, bool rewritten)
+{
+    Graph  *g = fresh();
+    int64_t sizes[3][4] = { { 2, 3, 3, 4 }, { 5, 3, kernel, kernel }, { 0 } };
+    Dim     xs[4] = { S("N"), D(3), S("H"), S("W") }, ws[4] = { D(5), D(3), D(kernel), D(kernel) };
+    Dim     big[4] = { xs[0], xs[1], dim_scale(dims, xs[2], times_y), dim_scale(dims, xs[3], times_x) };
+    Ref     x = input(g, DT_F32, 4, xs), w = input(g, DT_F32, 4, ws), grad[2], culprit, want[3];
+    Ref     up = make_node(g, OP_resize, DT_F32, 4, big, 1, &x, 2, (int64_t[]){ RESIZE_NEAREST, RESIZE_HALF_PIXEL }, 0);
+    if (pad_mode >= 0) {
+        int64_t attrs[5] = { 0, 0, edge, edge, pad_mode };
+        big[2] = dim_add(dims, big[2], D(2 * edge));
+        big[3] = dim_add(dims, big[3], D(2 * edge + 1));     /* one more at the right */
+        up = make_node(g, OP_pad, DT_F32, 4, big, 1, &up, 5, attrs, 0);
+    }
+    int64_t attrs[9] = { 1, 1, pad, pad, pad, pad, 1, 1, 1 };
+    Ref     y = make_node(g, OP_conv, DT_F32, 0, NULL, 2, (Ref[]){ up, w }, 9, attrs, 0);
+    CHECK(gradients(g, b_sum_all(g, bin(g, OP_mul, bin(g, OP_mul, y, y), y)), 2, (Ref[]){ x, w }, grad, &culprit), "has gradients");
+    output(g, y);
+    output(g, grad[0]);
+    output(g, grad[1]);
+    Tensor   in[2] = { { 0 } }, a[3] = { { 0 } }, b[3] = { { 0 } };
+    Status   st = { 0 };
+    RunState rs = { 0 };
+    for (int i = 0; i < 2; i++) {
+        CHECK(tensor_alloc(&in[i], DT_F64, 4, sizes[i], &st), "%s", st.message);
+        for (int64_t k = 0; k < tensor_count(&in[i]); k++)
+            tensor_set(&in[i], k, sin((double)(k * 7 + i)));
+    }
+    for (int i = 0; i < 3; i++)
+        want[i] = g->outputs.at[i].value;
+    CHECK(interpret(g, in, NULL, &rs, want, 3, a, &st), "%s", st.message);
+    simplify(g);
+    char why[512] = "";
+    CHECK(verify(g, why, sizeof why), "%s", why);
+    int resizes = count_op(g, OP_resize) + count_op(g, OP_resize_adjoint);
+    CHECK((resizes == 0) == rewritten, "%d x %d, kernel %d, pad %d, mode %d by %d: %d resizes left", times_y, times_x, kernel, pad, pad_mode, edge, resizes);
+    for (int i = 0; i < 3; i++)
+        want[i] = g->outputs.at[i].value;
+    CHECK(interpret(g, in, NULL, &rs, want, 3, b, &st), "%s", st.message);
+    for (int i = 0; i < 3; i++) {
+        compare(&a[i], &b[i], (uint64_t)kernel, (uint32_t)i, "enlarged");
+        tensor_free(&a[i]);
+        tensor_free(&b[i]);
+    }
+    tensor_free(&in[0]);
+    tensor_free(&in[1]);
+    graph_free(g);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t before = 0, after = 0, from = 1, count = argc > 1 ? strtoull(argv[1], NULL, 10) : 300;
     if (argc > 2)
         from = strtoull(argv[2], NULL, 10);
     dims = dims_new();
+    for (int k = 1; k <= 4; k++)
+        for (int pad = 0; pad < k && pad < 3; pad++) {
+            test_enlarged(2, 2, k, pad, -1, 0, true);
+            test_enlarged(3, 2, k, pad, -1, 0, true);
+            test_enlarged(1, 4, k, pad, -1, 0, true);
+        }
+    for (int edge = 0; edge < 4; edge++) {
+        test_enlarged(2, 3, 5, 0, MODE_EDGE, edge, true);
+        test_enlarged(3, 3, 3, 0, MODE_REFLECT, edge, edge <= 1);        /* mirrored by edge and edge + 1 */
+    }
+    test_enlarged(2, 2, 3, 1, MODE_EDGE, 1, false);      /* zeros around a repeated edge */
+    test_enlarged(1, 1, 3, 1, -1, 0, true);              /* nothing enlarged */
     test_algebra();
     test_movement();
     test_contract();
