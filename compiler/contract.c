@@ -190,6 +190,7 @@ void contract_plan(Graph *g, Ref r, const Target *t, ContractPlan *p)
     p->out = layout_of(g, r, t);
     p->packed = -1;
     p->packed_elems = p->scratch_elems = dim_const(g->dims, 0);
+    p->elem = DT_F32;
     p->epilogue_ok = true;
     p->variant[V_ALGO] = ALGO_GENERIC;
     p->variant[V_GROUPS] = 1;

@@ -63,8 +63,9 @@ bool conv_map(const Conv *c, ConvMap *m);
 /* A stored rank-4 value: strides as i64 values. */
 typedef struct { LLVMValueRef base, n, c, h, w, origin; int block; } View;
 View view4(Emit *e, LLVMValueRef base, const Dim *shape4, const Layout *l);
-LLVMValueRef view_off(Emit *e, const View *v, LLVMValueRef n, LLVMValueRef c, LLVMValueRef h, LLVMValueRef w);      /* c: channel block, or channel when block is 1 */
-LLVMValueRef view_elem(Emit *e, const View *v, LLVMValueRef n, LLVMValueRef c, LLVMValueRef h, LLVMValueRef w);     /* offset of the element of channel c, whatever the block */
+/* Offsets: of channel block c (channel c when block is 1); of the element of channel c, whatever the block. */
+LLVMValueRef view_off(Emit *e, const View *v, LLVMValueRef n, LLVMValueRef c, LLVMValueRef h, LLVMValueRef w);
+LLVMValueRef view_elem(Emit *e, const View *v, LLVMValueRef n, LLVMValueRef c, LLVMValueRef h, LLVMValueRef w);
 
 /* Where results go: through the epilogue, padded channel lanes zeroed, into the (haloed) layout. */
 typedef struct {
@@ -86,11 +87,13 @@ LLVMValueRef phase_value(Emit *e, const Axis *a, LLVMValueRef phase, size_t fiel
 LLVMValueRef zero_acc(Emit *e);                                        /* a vector of zeros */
 Dim  const_dim(Emit *e, int64_t v);
 
-void turn_columns(Emit *e, LLVMValueRef rows, LLVMValueRef stride, LLVMValueRef *column);    /* 4 columns of V lanes from the first 4 floats of V rows, `stride` floats apart */
-LLVMValueRef sum_lanes(Emit *e, LLVMValueRef *v, int n);               /* lane i of the result: the sum over lanes of v[i]; n lanes, a power of two up to V; destroys v */
+/* 4 columns of V lanes from the first 4 floats of V rows, `stride` floats apart. */
+void turn_columns(Emit *e, LLVMValueRef rows, LLVMValueRef stride, LLVMValueRef *column);
+/* Lane i of the result is the sum over lanes of v[i]; n lanes, a power of two up to V; destroys v. */
+LLVMValueRef sum_lanes(Emit *e, LLVMValueRef *v, int n);
 LLVMValueRef spaced_load(Emit *e, LLVMValueRef at, int step, LLVMValueRef mask);   /* V floats, step apart; mask NULL: all */
-/* Covers from .. to (part of 0 .. size) by calls of tile(ctx, start, width) with three widths: w, one that overlaps what came before when more than w2 are left, w2 < w, and 1
- * when size is less than w2. */
+/* Covers from .. to (part of 0 .. size) by calls of tile(ctx, start, width) with three widths: w, the last one overlapping what came before when more
+ * than w2 are left, w2 < w, and 1 when size is less than w2. */
 typedef void (*TileAt)(void *ctx, LLVMValueRef at, int width);
 void tile_line(Emit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueRef size, int w, int w2, TileAt tile, void *ctx);
 

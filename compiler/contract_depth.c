@@ -47,7 +47,8 @@ void pack_depth(Emit *e, const ContractPlan *p)
     e->kernel->tasks = const_dim(e, (int64_t)ay->count * ax->count * blocks);
     e->kernel->flops = const_dim(e, total);
     Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));
-    LLVMValueRef cb = i_rem(e, t.i, c_int(e, blocks)), phase = i_divc(e, t.i, blocks), py = i_divc(e, phase, ax->count), px = i_rem(e, phase, c_int(e, ax->count));
+    LLVMValueRef cb = i_rem(e, t.i, c_int(e, blocks)), phase = i_divc(e, t.i, blocks);
+    LLVMValueRef py = i_divc(e, phase, ax->count), px = i_rem(e, phase, c_int(e, ax->count));
     LLVMValueRef ty = phase_value(e, ay, py, offsetof(Phase, taps)), tx = phase_value(e, ax, px, offsetof(Phase, taps));
     LLVMValueRef ry = phase_value(e, ay, py, offsetof(Phase, w_first)), rx = phase_value(e, ax, px, offsetof(Phase, w_first));
     LLVMValueRef start = i_mad(e, cb, i_mulc(e, i_mul(e, ty, tx), vec), table_at(e, phase_at, ay->count * ax->count, phase));

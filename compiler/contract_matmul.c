@@ -3,9 +3,10 @@
  *   task = (leading axes, chunk of k, rows, tile of NB*V columns)
  *     tile of PW rows:  acc[row][j];  for k:  acc[row][j] += a[row][k] * b[k][j]
  *
- * b is read where it lies when it is stored (k,n); stored (n,k) it is packed into panels [column tile][k][NB*V]. Columns: the last tile overlaps, or has masks when
- * there are fewer columns than a tile. Rows: as columns of a convolution. When k is long and the result small (Gram matrices, weight gradients), k goes in fixed
- * chunks with partial results of their own, which a second kernel adds in order: that is both the parallelism and what keeps a chunk in the cache.
+ * b is read where it lies when it is stored (k,n); stored (n,k) it is packed into panels [column tile][k][NB*V]. Columns: the last tile overlaps, or
+ * has masks when there are fewer columns than a tile. Rows: as columns of a convolution. When k is long and the result small (Gram matrices, weight
+ * gradients), k goes in fixed chunks with partial results of their own, which a second kernel adds in order: that is both the parallelism and what keeps
+ * a chunk in the cache.
  *
  * Rank 4 with blocked channels (attention heads that fill a vector) has its lanes over channels: emit_matmul_lanes.
  */
@@ -377,8 +378,8 @@ void pack_matmul(Emit *e, const ContractPlan *p)
     Operand      b = operand(e, p, 1, false);      /* rows n, columns k */
     LLVMValueRef to = buf_base(e, use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->packed_elems));
     Dim          tiles = dim_ceildiv(d, s.n, width);
-    LLVMValueRef zero = c_int(e, 0), n = dim_value(e, s.n), depth = dim_value(e, s.k), ntiles = dim_value(e, tiles), slot = stack_array(e, t_f32(e), 1), column[4];
-    LLVMValueRef stage = stack_array(e, t_f32(e), vec * vec);
+    LLVMValueRef zero = c_int(e, 0), n = dim_value(e, s.n), depth = dim_value(e, s.k), ntiles = dim_value(e, tiles), column[4];
+    LLVMValueRef slot = stack_array(e, t_f32(e), 1), stage = stack_array(e, t_f32(e), vec * vec);
     e->kernel->tasks = dim_mul(d, s.batch, tiles);
     e->kernel->flops = p->packed_elems;
     Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));

@@ -212,7 +212,8 @@ static void pixels_tile(Pixels *k, LLVMValueRef x, int vectors, LLVMValueRef mas
     LLVMValueRef ic = i_add(e, k->in_channel, c.i);
     Loop         r = loop_begin(e, zero, c_int(e, ay->at[0].taps), 1, nacc, c.carry);
     Loop         s = loop_begin(e, zero, c_int(e, ax->at[0].taps), 1, nacc, r.carry);
-    LLVMValueRef at = addr(e, k->in.base, view_off(e, &k->in, k->n, ic, i_add(e, row, i_mulc(e, r.i, ay->tap_step)), i_add(e, col, i_mulc(e, s.i, ax->tap_step))));
+    LLVMValueRef iy = i_add(e, row, i_mulc(e, r.i, ay->tap_step)), ix = i_add(e, col, i_mulc(e, s.i, ax->tap_step));
+    LLVMValueRef at = addr(e, k->in.base, view_off(e, &k->in, k->n, ic, iy, ix));
     LLVMValueRef wr = i_addc(e, i_mulc(e, r.i, ay->w_step), ay->at[0].w_first), ws = i_addc(e, i_mulc(e, s.i, ax->w_step), ax->at[0].w_first), w[MOST_CHANNELS];
     for (int j = 0; j < k->nb; j++) {
         LLVMValueRef oc = i_addc(e, k->channel, j);

@@ -274,7 +274,8 @@ void pack_conv(Emit *e, const ContractPlan *p)
     k.w = view4(e, buf_base(e, from), node_shape(g, wr), &p->in[1]);
     k.to = buf_base(e, to);
     Way     way = way_of(&k, p);
-    int64_t phases = way == WAY_TAPS ? 1 : (int64_t)k.m.axis[0].count * k.m.axis[1].count, panels = k.groups * k.q.tiles, tasks = phases * panels * k.q.in_blocks;
+    int64_t phases = way == WAY_TAPS ? 1 : (int64_t)k.m.axis[0].count * k.m.axis[1].count, panels = k.groups * k.q.tiles;
+    int64_t tasks = phases * panels * k.q.in_blocks;
     if (way == WAY_ROWS || way == WAY_TURNED)
         k.stage = stack_array(e, t_f32(e), e->target->vec * e->target->vec);
     e->kernel->tasks = const_dim(e, tasks);

@@ -17,8 +17,8 @@
 #include "native.h"
 
 /* ---- the frame of a kernel: jit.c calls these around an emitter ---- */
-void emit_begin(Emit *e, const Target *t, DimTable *dims, Kernel *k, const char *symbol);   /* new context and module; the function, its entry block, the builder in the body */
-void emit_end(Emit *e);                                      /* returns from the function and drops the builder; the module stays in e->module, in e->cx */
+void emit_begin(Emit *e, const Target *t, DimTable *dims, Kernel *k, const char *symbol);   /* new context, module and function; the builder in its body */
+void emit_end(Emit *e);                                      /* returns from the function and drops the builder; the module stays in e->module */
 
 /* ---- types ---- */
 LLVMTypeRef t_i1(Emit *e);
@@ -68,7 +68,7 @@ LLVMValueRef tail_mask(Emit *e, LLVMValueRef count, int lanes);                 
 
 /* ---- f32 arithmetic on scalars or vectors ---- */
 LLVMValueRef splat(Emit *e, LLVMValueRef scalar, int lanes);                         /* any scalar type */
-LLVMValueRef f_fma(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);           /* a*b + c: one instruction where the target has it, else two rounded operations */
+LLVMValueRef f_fma(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);         /* a*b + c; rounded twice where the target has no fma */
 LLVMValueRef f_add(Emit *e, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef f_mul(Emit *e, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef shuffle(Emit *e, LLVMValueRef a, LLVMValueRef b, const int *lanes, int n);   /* lane i of the result is lane lanes[i] of a then b; -1: anything */

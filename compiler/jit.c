@@ -30,7 +30,8 @@ struct Jit {
 };
 
 static const char PASSES_CONTRACT[] = "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)";
-static const char PASSES_LOOP[] = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,instcombine<no-verify-fixpoint>)";
+static const char PASSES_LOOP[] =
+    "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,instcombine<no-verify-fixpoint>)";
 
 static void init_llvm(void)
 {

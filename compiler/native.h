@@ -85,6 +85,7 @@ typedef struct {
     Dim     scratch_elems;         /* f32 elements of scratch for all tasks (partial sums), or 0 */
     bool    combine;               /* a reduction in fixed chunks: emit_contract only fills the scratch with partial sums (bufs: in0, in1, scratch; no epilogue),
                                       a second kernel made by emit_combine adds them in order into out. Implies scratch_elems > 0 */
+    Dtype   elem;                  /* of operands and packed weights; sums are f32 */
     bool    epilogue_ok;           /* can results pass through an epilogue */
     int     variant[16];           /* block sizes and choices: the search space of tuning */
 } ContractPlan;
@@ -94,6 +95,8 @@ void contract_plan(Graph *g, Ref node, const Target *t, ContractPlan *plan);
 typedef LLVMValueRef (*Epilogue)(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at);
 /* Fill e->kernel (bufs, args, tasks, flops) and emit the body into e->fn. pack: bufs = operand, packed. contract: bufs = in0, in1 (packed if packed), out, scratch...;
  * the epilogue adds its own. */
+/* An element may be computed and stored twice, also by two threads at once, with the same value (tiles overlap at the ends of rows): no epilogue may read memory that the
+ * kernel writes, nor add to something. */
 void emit_pack(Emit *e, const ContractPlan *p);
 void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx);
 /* Only with p->combine. bufs = scratch, out, then the epilogue's. */

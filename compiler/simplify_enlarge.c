@@ -1,13 +1,13 @@
-/* simplify_enlarge.c - a convolution of a picture enlarged by repeating its pixels s times is a transposed convolution of the small picture: the enlargement spreads
- * a pixel over s x s places, so the two kernels run together make one of r + s - 1.
+/* simplify_enlarge.c - a convolution of a picture enlarged by repeating its pixels s times is a transposed convolution of the small picture: the
+ * enlargement spreads a pixel over s x s places, and the two kernels run together make one of r + s - 1.
  *
  *     conv(resize(x, nearest, s times), w)   ->  conv_dx(x, w', stride s)        w' = windows of s x s of the turned and transposed w, summed
  *     resize_adjoint(conv_dx(g, w))          ->  conv(g, w', stride s)           its adjoint in x
  *     conv_dw(resize(x), g)                  ->  from conv_dw(g, x, stride s) back through w'   its adjoint in w
  *
- * With s = 2 and r = 3 that is 16 multiplications for four results in place of 36, and the enlarged picture need not exist. Along an axis, with p zeros before the
- * enlarged picture, result y and small pixel i meet in tap y + q - s*i of w' where q = r - 1 - p is the padding of the new convolution.
- * A picture padded after it was enlarged by repeating its edge, or mirrored by less than s, is an enlarged picture whose edge was repeated before: p is then negative.
+ * With s = 2 and r = 3 that is 16 multiplications for four results in place of 36, and the enlarged picture need not exist. Along an axis, with p zeros
+ * before the enlarged picture, result y and small pixel i meet in tap y + q - s*i of w' where q = r - 1 - p is the padding of the new convolution.
+ * A picture that was enlarged and then padded by repeating its edge, or mirrored by less than s, is one whose edge was repeated before: p is then negative.
  */
 #include <string.h>
 

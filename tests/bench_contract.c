@@ -9,7 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-typedef struct { const char *what; int op, n, c, h, w, k, r, s, stride, pad, groups; bool symbolic; } Line;    /* matmul: h x k times k x w; groups: 2*ta + tb */
+typedef struct { const char *what; int op, n, c, h, w, k, r, s, stride, pad, groups; bool symbolic; } Line;
+/* matmul: h x k times k x w; groups: 2*ta + tb */
 
 static double now(void)
 {
@@ -94,10 +95,13 @@ static Ref build(Bench *b, const Line *l)
         int64_t attrs[] = { ta, tb };
         Dim     k = dim_const(d, l->k), m = dim_const(d, l->h), n = dim_const(d, l->w);
         Dim     a[] = { dim_const(d, l->n), ta ? k : m, ta ? m : k }, c[] = { dim_const(d, l->n), tb ? n : k, tb ? k : n };
-        Ref     args[] = { make_node(b->g, OP_input, DT_F32, rank, a + 3 - rank, 0, NULL, 1, &zero, 0), make_node(b->g, OP_input, DT_F32, rank, c + 3 - rank, 0, NULL, 1, &one, 0) };
+        Ref     args[2];
+        args[0] = make_node(b->g, OP_input, DT_F32, rank, a + 3 - rank, 0, NULL, 1, &zero, 0);
+        args[1] = make_node(b->g, OP_input, DT_F32, rank, c + 3 - rank, 0, NULL, 1, &one, 0);
         return make_node(b->g, OP_matmul, DT_F32, 0, NULL, 2, args, 2, attrs, 0);
     }
-    Dim     x[4] = { v[0], dim_const(d, l->c), v[1], v[2] }, w[4] = { dim_const(d, l->k), dim_const(d, l->c / l->groups), dim_const(d, l->r), dim_const(d, l->s) }, g[4] = { v[0], w[0] };
+    Dim     x[4] = { v[0], dim_const(d, l->c), v[1], v[2] };
+    Dim     w[4] = { dim_const(d, l->k), dim_const(d, l->c / l->groups), dim_const(d, l->r), dim_const(d, l->s) }, g[4] = { v[0], w[0] };
     int64_t attrs[] = { l->stride, l->stride, l->pad, l->pad, l->pad, l->pad, 1, 1, l->groups };
     for (int i = 2; i < 4; i++)
         g[i] = dim_add(d, dim_floordiv(d, dim_add(d, x[i], dim_const(d, 2 * l->pad - (i == 2 ? l->r : l->s))), l->stride), dim_const(d, 1));
@@ -174,8 +178,9 @@ static void run(const Line *l, Jit *jit, const Target *t, double rate)
     for (int i = from; i < to; i++)
         took[i] = time_kernel(&b, &k[i], 150);
     double work = (double)number(&b, k[1].flops);
-    printf("%-34s %5.1f %%  %8.3f ms  pack %6.3f  combine %6.3f  compile %5.1f ms   nb %d tile %dx%dx%d/%d algo %d\n", l->what, 100 * work / took[1] / rate, took[1] * 1e3, took[0] * 1e3,
-           took[2] * 1e3, compiled * 1e3, b.p.variant[1], b.p.variant[2], b.p.variant[3], b.p.variant[4], b.p.variant[5], b.p.variant[0]);
+    printf("%-34s %5.1f %%  %8.3f ms  pack %6.3f  combine %6.3f  compile %5.1f ms   nb %d tile %dx%dx%d/%d algo %d\n", l->what,
+           100 * work / took[1] / rate, took[1] * 1e3, took[0] * 1e3, took[2] * 1e3, compiled * 1e3, b.p.variant[1],
+           b.p.variant[2], b.p.variant[3], b.p.variant[4], b.p.variant[5], b.p.variant[0]);
     fflush(stdout);
     for (int i = 0; i < 3; i++) {
         vec_free(&k[i].bufs);

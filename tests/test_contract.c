@@ -49,7 +49,8 @@ static float noise(void)
 }
 
 /* ---- a case ---- */
-enum { SYM_N = 1, SYM_H = 2, SYM_W = 4, WIDE_IN = 8, WIDE_OUT = 16, PLAIN = 32, ROWS = 128, MORE = 256 };   /* PLAIN: no epilogue; ROWS: weights to pack are row-major; m * MORE: m more zeros at the bottom and right than pad */
+/* PLAIN: no epilogue; ROWS: weights to pack are row-major; m * MORE: m more zeros at the bottom and right than pad */
+enum { SYM_N = 1, SYM_H = 2, SYM_W = 4, WIDE_IN = 8, WIDE_OUT = 16, PLAIN = 32, ROWS = 128, MORE = 256 };
 #define SYM (SYM_N | SYM_H | SYM_W)
 typedef struct { int op, n, c, h, w, k, r, s, stride, pad, dil, groups, flags; } Case;   /* h, w: of x */
 
@@ -135,7 +136,8 @@ static LLVMValueRef epilogue(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at
             cb = i_rem(e, at->n, dim_value(e, shape[1]));
             n = i_div(e, at->n, dim_value(e, shape[1]));
         }
-        off = i_mad(e, n, dim_value(e, s.n), i_mad(e, cb, dim_value(e, s.c), i_mad(e, at->h, dim_value(e, s.h), i_mad(e, at->w, dim_value(e, s.w), dim_value(e, s.origin)))));
+        off = i_mad(e, at->h, dim_value(e, s.h), i_mad(e, at->w, dim_value(e, s.w), dim_value(e, s.origin)));
+        off = i_mad(e, n, dim_value(e, s.n), i_mad(e, cb, dim_value(e, s.c), off));
     } else {
         LLVMValueRef row = at->n ? i_mad(e, at->n, dim_value(e, shape[rank - 2]), at->h) : at->h;
         off = i_mad(e, row, dim_value(e, shape[rank - 1]), at->w);
@@ -255,7 +257,8 @@ static Buf run(Built *b, const DimBind *binds, uint32_t nbinds, Buf in0, Buf in1
             } else
                 is = u->value == node_arg(p->g, p->node, 0) && !(packing && p->packed == 1) ? in0 : in1;
             bufs[i] = is.at;
-            CHECK(eval(b, u->elems, binds, nbinds) == is.n, "buffer %u of %s: %lld elements, has %lld", i, kn->name, (long long)eval(b, u->elems, binds, nbinds), (long long)is.n);
+            int64_t elems = eval(b, u->elems, binds, nbinds);
+            CHECK(elems == is.n, "buffer %u of %s: %lld elements, has %lld", i, kn->name, (long long)elems, (long long)is.n);
         }
         for (uint32_t i = 0; i < kn->args.n; i++)
             CHECK(dim_eval(b->dims, kn->args.at[i], binds, nbinds, &args[i]), "argument");
@@ -271,8 +274,8 @@ static const char *describe(const Case *c)
 {
     static char text[180];
     static const char *const names[] = { "conv", "conv_dx", "conv_dw" };
-    snprintf(text, sizeof text, "%s n%d c%d %dx%d k%d %dx%d stride %d pad %d dil %d groups %d flags %d", names[c->op - OP_conv], c->n, c->c, c->h, c->w, c->k, c->r, c->s,
-             c->stride, c->pad, c->dil, c->groups, c->flags);
+    snprintf(text, sizeof text, "%s n%d c%d %dx%d k%d %dx%d stride %d pad %d dil %d groups %d flags %d", names[c->op - OP_conv],
+             c->n, c->c, c->h, c->w, c->k, c->r, c->s, c->stride, c->pad, c->dil, c->groups, c->flags);
     return text;
 }
 
@@ -361,13 +364,15 @@ static void test_conv(const Case *c, Jit *jit, const Target *t)
     Built b = { .dims = dims_new() };
     b.g = graph_new("test", b.dims);
     DimTable *d = b.dims;
-    Dim     x[4] = { c->flags & SYM_N ? dim_sym(d, intern("N")) : dim_const(d, c->n), dim_const(d, c->c), c->flags & SYM_H ? dim_sym(d, intern("H")) : dim_const(d, c->h),
-                     c->flags & SYM_W ? dim_sym(d, intern("W")) : dim_const(d, c->w) };
+    Dim     x[4] = { c->flags & SYM_N ? dim_sym(d, intern("N")) : dim_const(d, c->n), dim_const(d, c->c),
+                     c->flags & SYM_H ? dim_sym(d, intern("H")) : dim_const(d, c->h), c->flags & SYM_W ? dim_sym(d, intern("W")) : dim_const(d, c->w) };
     Dim     w[4] = { dim_const(d, c->k), dim_const(d, c->c / c->groups), dim_const(d, c->r), dim_const(d, c->s) };
     Dim     g[4] = { x[0], w[0] };
     int64_t attrs[9] = { c->stride, c->stride, c->pad, c->pad + more_pad(c), c->pad, c->pad + more_pad(c), c->dil, c->dil, c->groups };
-    for (int i = 2; i < 4; i++)
-        g[i] = dim_add(d, dim_floordiv(d, dim_add(d, x[i], dim_const(d, 2 * c->pad + more_pad(c) - c->dil * ((i == 2 ? c->r : c->s) - 1) - 1)), c->stride), dim_const(d, 1));
+    for (int i = 2; i < 4; i++) {
+        int64_t grow = 2 * c->pad + more_pad(c) - c->dil * ((i == 2 ? c->r : c->s) - 1) - 1;
+        g[i] = dim_add(d, dim_floordiv(d, dim_add(d, x[i], dim_const(d, grow)), c->stride), dim_const(d, 1));
+    }
     const Dim *s0 = c->op == OP_conv_dx ? g : x, *s1 = c->op == OP_conv_dw ? g : w, *so = c->op == OP_conv ? NULL : c->op == OP_conv_dx ? x : w;
     Dim        scalar[4] = { 0 };
     make_node(b.g, OP_const, DT_F32, 0, scalar, 0, NULL, 0, NULL, 5);      /* node 1: stands for the residual */
@@ -502,7 +507,8 @@ typedef struct { int rank, b0, b1, m, n, k, ta, tb, flags; } MatCase;    /* rank
 
 static void run_matmul(Built *b, const MatCase *c, int b1, int m, int n, int k, const Target *t)
 {
-    DimBind binds[] = { { dim_sym(b->dims, intern("M")), m }, { dim_sym(b->dims, intern("N")), n }, { dim_sym(b->dims, intern("K")), k }, { dim_sym(b->dims, intern("B")), b1 } };
+    DimBind binds[] = { { dim_sym(b->dims, intern("M")), m }, { dim_sym(b->dims, intern("N")), n }, { dim_sym(b->dims, intern("K")), k },
+                        { dim_sym(b->dims, intern("B")), b1 } };
     Shape   s0 = { { c->b0, b1, c->ta ? k : m, c->ta ? m : k } }, s1 = { { c->b0, b1, c->tb ? n : k, c->tb ? k : n } }, so = { { c->b0, b1, m, n } };
     float  *a = random_rows(s0), *bb = random_rows(s1), *res = random_rows(so);
     int64_t no = (int64_t)c->b0 * b1 * m * n;
@@ -547,7 +553,8 @@ static void test_matmul(const MatCase *c, Jit *jit, const Target *t)
     Dim     scalar[4] = { 0 };
     int     skip = 4 - c->rank;
     make_node(b.g, OP_const, DT_F32, 0, scalar, 0, NULL, 0, NULL, 5);
-    Ref args[2] = { make_node(b.g, OP_input, DT_F32, c->rank, s0 + skip, 0, NULL, 1, &zero, 0), make_node(b.g, OP_input, DT_F32, c->rank, s1 + skip, 0, NULL, 1, &one, 0) };
+    Ref args[2] = { make_node(b.g, OP_input, DT_F32, c->rank, s0 + skip, 0, NULL, 1, &zero, 0),
+                    make_node(b.g, OP_input, DT_F32, c->rank, s1 + skip, 0, NULL, 1, &one, 0) };
     contract_plan(b.g, make_node(b.g, OP_matmul, DT_F32, 0, NULL, 2, args, 2, attrs, 0), t, &b.plan);
     Case like = { .op = OP_matmul, .flags = c->flags & (WIDE_OUT | PLAIN) };
     if (getenv("VERBOSE")) {
@@ -614,7 +621,9 @@ static Case random_case(void)
     static const int channels[] = { 1, 2, 3, 4, 7, 8, 12, 15, 16, 17, 20, 24, 31, 32, 33, 40, 48, 64 };
     static const int kernels[] = { 1, 2, 3, 3, 3, 4, 4, 5, 6, 7 };
     for (;;) {
-        Case c = { .op = OP_conv + pick(3), .n = 1 + pick(4), .c = channels[pick(COUNT(channels))], .k = channels[pick(COUNT(channels))], .h = 1 + pick(14), .w = 1 + pick(36) };
+        Case c = { .op = OP_conv + pick(3), .n = 1 + pick(4), .h = 1 + pick(14), .w = 1 + pick(36) };
+        c.c = channels[pick(COUNT(channels))];
+        c.k = channels[pick(COUNT(channels))];
         c.r = kernels[pick(COUNT(kernels))];
         c.s = pick(4) ? c.r : kernels[pick(COUNT(kernels))];
         c.stride = 1 + (pick(2) ? 0 : pick(4));
@@ -623,7 +632,8 @@ static Case random_case(void)
         c.groups = pick(4) ? 1 : 1 + pick(4);
         if (!pick(12))
             c.groups = c.k = c.c;
-        c.flags = (pick(2) ? pick(8) : 0) | (pick(3) ? 0 : WIDE_IN) | (pick(3) ? 0 : WIDE_OUT) | (pick(6) ? 0 : PLAIN) | (pick(3) ? ROWS : 0) | (pick(4) ? 0 : pick(3) * MORE);
+        c.flags = (pick(2) ? pick(8) : 0) | (pick(3) ? 0 : WIDE_IN) | (pick(3) ? 0 : WIDE_OUT) | (pick(6) ? 0 : PLAIN);
+        c.flags |= (pick(3) ? ROWS : 0) | (pick(4) ? 0 : pick(3) * MORE);
         if (c.c % c.groups == 0 && c.k % c.groups == 0 && c.h + 2 * c.pad > c.dil * (c.r - 1) && c.w + 2 * c.pad > c.dil * (c.s - 1))
             return c;
     }
