@@ -1,11 +1,12 @@
 /* test_graphs.c - the library and the models that come with the program: their test blocks hold (asserts, gradients against differences), and their
- * networks have the numbers of parameters that the papers' tables and public logs give.
+ * networks have the numbers of parameters that the papers' tables and public logs give. L-BFGS goes the way PyTorch's does.
  */
 #define _GNU_SOURCE
 #include "check.h"
 #include "gradcheck.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,8 +112,31 @@ static int test_blocks(const char *folder)
     return blocks;
 }
 
+/* The losses of torch.optim.LBFGS(lr=0.5, max_iter=k, max_eval=100, history_size=3, tolerances 0) in float64, PyTorch 2.13, for k = 0 .. 11, on tests/graphs/lbfgs.graph */
+static void test_lbfgs(void)
+{
+    static const double want[] = { 6, 5.10001929012346, 3.41090702339156, 1.58481914225677, 0.87405004634932, 0.425722193128543, 0.295514759959205, 0.178168833601786, 0.0726786164347851,
+                                     0.0238232144375416, 0.00259780933862097, 0.000750405306143211 };
+    Session        s;
+    Status         st = { 0 };
+    SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE } };
+    bool           ok = session_open(&s, SOURCE_DIR "/tests/graphs/lbfgs.graph", &o, &st);
+    CHECK(ok, "%s", st.message);
+    for (size_t i = 0; ok && i < COUNT(want); i++) {
+        RunState rs = { .rng = { 0, (uint32_t)i } };
+        Tensor   report = { 0 };
+        ok = reference_run(s.model->steps.at[0].graph, NULL, s.vars, &rs, true, NULL, &report, &st);
+        CHECK(ok, "%s", st.message);
+        double got = ok ? tensor_get(&report, 0) : 0;
+        CHECK(fabs(got - want[i]) <= 1e-9 * want[i], "L-BFGS, update %zu: loss %.15g, PyTorch has %.15g", i, got, want[i]);
+        tensor_free(&report);
+    }
+    session_close(&s);
+}
+
 int main(void)
 {
+    test_lbfgs();
     test_counts();
     CHECK(test_blocks(SOURCE_DIR "/graphs/std") >= 9, "too few test blocks in graphs/std");
     CHECK(test_blocks(SOURCE_DIR "/graphs/models") >= 6, "too few test blocks in graphs/models");
