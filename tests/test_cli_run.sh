@@ -130,7 +130,7 @@ for backend in ${BACKENDS:-reference native}; do
     # ---- examples/stylize.c does the same through the C interface ----
     expect 0 "$(dirname "$pastiche")/stylize" "$mini" invert "$work/trained/weights.safetensors" "$work/c.png" "$work/s.png"
     silent
-    prints "input x: [1, 3, any, any]" "16 x 16 pixels"
+    prints "input x: [1, 3, any, any]" "34 x 34 pixels"
     expect 0 run invert "$work/c.png" -o "$work/t.png"
     same "$work/s.png" "$work/t.png"
     expect 1 "$(dirname "$pastiche")/stylize" "$mini" invert "$work/nowhere" "$work/c.png" "$work/s2.png"
