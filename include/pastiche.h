@@ -82,6 +82,7 @@ bool pastiche_write_image(pastiche_program *p, int output, const char *path, con
 /* Trains as the file's train block says (name NULL: the only one). */
 typedef struct {
     int64_t     steps;             /* total passes; 0: as the file says */
+    double      seconds;           /* 0: no limit; else at most as many passes as fit, by their speed so far: not the same bits twice */
     const char *out;               /* folder for what the block writes and the final weights; NULL: "." */
     const char *resume;            /* folder of checkpoints to continue from; NULL: start anew */
     bool        overwrite;         /* remove an earlier run's checkpoints from `out`; without it such a folder is refused */

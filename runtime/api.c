@@ -309,7 +309,7 @@ bool pastiche_write_image(pastiche_program *p, int output, const char *path, con
 
 bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_options *options, char **weights, bool *stopped)
 {
-    TrainOptions o = { .steps = options->steps, .out = options->out, .resume = options->resume, .overwrite = options->overwrite, .progress = options->progress };
+    TrainOptions o = { .steps = options->steps, .seconds = options->seconds, .out = options->out, .resume = options->resume, .overwrite = options->overwrite, .progress = options->progress };
     TrainResult  r;
     m->st = (Status){ 0 };
     for (uint32_t i = 0; i < m->programs.n; i++) {             /* stages may replace the model under them */

@@ -98,6 +98,11 @@ Progress *progress_start(FILE *out, const char *name, uint64_t done, uint64_t to
     return p;
 }
 
+void progress_set_total(Progress *p, uint64_t total)
+{
+    p->total = total;
+}
+
 static int width_of(FILE *out)
 {
     struct winsize w;

@@ -12,6 +12,7 @@ typedef struct Progress Progress;
 
 /* total: passes the run will have made at its end; done: already made (a resumed run). tty: -1 looks at the stream. */
 Progress *progress_start(FILE *out, const char *name, uint64_t done, uint64_t total, int tty);
+void progress_set_total(Progress *p, uint64_t total);
 /* After each pass. names[i] = values[i] are shown in that order, NaN (nothing yet) is not. Draws at most ten times a second, or a line each 10 s where there is no terminal. */
 void progress_step(Progress *p, uint64_t done, const char *const *names, const double *values, uint32_t n);
 /* A line of its own above the bar: "wrote out/500.png". */

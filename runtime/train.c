@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "files.h"
 #include "image.h"
@@ -36,6 +37,9 @@ typedef struct {
     int64_t     keep;
     uint64_t    saved_at;          /* pass of the newest checkpoint */
     char       *checkpoint_path;
+    double      started;           /* seconds on the clock, for the limit on time */
+    double      paced_from;        /* of this stage: since when speed is measured, 0: not yet; and from which pass on */
+    uint64_t    paced_pass, asked; /* asked: total without the limit */
     int64_t     stage;
     int64_t    *told;              /* by data set: how many unreadable items were named */
     char        label[128];        /* for the progress bar: "main", "grow lod=3" */
@@ -518,6 +522,35 @@ static bool measure(Run *r)
     return true;
 }
 
+static double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Keeps to the limit on time. The first pass compiles, so it is not counted. Then every few seconds their speed says how many passes will fit: `progress`, and
+ * the schedules that depend on it, are of that number, so that they end with the run. */
+static bool has_time(Run *r)
+{
+    if (r->o->seconds <= 0)
+        return true;
+    double now = clock_seconds(), left = r->o->seconds - (now - r->started), window = fmin(5, r->o->seconds / 20);
+    bool   look = now - r->paced_from >= window || (r->pass >= r->total && r->total < r->asked);
+    if (r->paced_from > 0 && look) {
+        int64_t stages = r->train->stage ? r->train->stage_hi - r->stage + 1 : 1;
+        double  rate = (double)(r->pass - r->paced_pass) / (now - r->paced_from), fits = (double)r->pass + rate * left / (double)stages;
+        r->total = fits < (double)r->asked ? (uint64_t)fits : r->asked;
+        if (r->progress)
+            progress_set_total(r->progress, r->total);
+    }
+    if (look) {
+        r->paced_from = now;
+        r->paced_pass = r->pass;
+    }
+    return left > 0;
+}
+
 static bool one_stage(Run *r, bool resume)
 {
     bool ok = measure(r);
@@ -536,7 +569,10 @@ static bool one_stage(Run *r, bool resume)
     ok = ok && open_log(r);
     if (ok && r->o->progress)
         r->progress = progress_start(r->o->progress, r->label, r->pass, r->total, -1);
-    while (ok && r->pass < r->total && !signals_caught()) {
+    bool in_time = true;
+    r->paced_from = 0;
+    r->asked = r->total;
+    while (ok && r->pass < r->total && in_time && !signals_caught()) {
         bool save = false;
         r->graph_runs = 0;
         memset(r->fresh, 0, r->columns.n);
@@ -550,6 +586,7 @@ static bool one_stage(Run *r, bool resume)
             progress_step(r->progress, r->pass, r->columns.at, r->values, r->columns.n);
         if (save)
             ok = save_checkpoint(r);
+        in_time = has_time(r);
     }
     progress_finish(r->progress);
     r->progress = NULL;
@@ -634,7 +671,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
     *result = (TrainResult){ 0 };
     if (index < 0)
         return false;
-    Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st };
+    Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st, .started = clock_seconds() };
     const TrainStmt *c = find_checkpoint(r.train->body, r.train->nbody);
     int64_t          stage = r.train->stage_lo, last = r.train->stage ? r.train->stage_hi : stage;
     bool             ok = true, resume = o->resume != NULL;

@@ -11,6 +11,7 @@
 
 typedef struct {
     int64_t     steps;             /* total passes, 0: as the block says */
+    double      seconds;           /* 0: no limit; else at most as many passes as fit, by their speed so far, so that schedules end with the run */
     const char *out;               /* folder that relative paths of the block stand in, and for the weights at the end; NULL: "." */
     const char *resume;            /* folder or file of checkpoints; NULL: start anew */
     bool        overwrite;         /* a fresh run into a folder that holds an earlier run's checkpoints removes them; otherwise it is refused */

@@ -48,6 +48,8 @@ wrong "Did you mean 'typed'?" show "$mini" --of sample --stage typd
 wrong "Did you mean '--steps'?" train "$mini" --stps 3
 wrong "--steps takes a whole number" train "$mini" --steps 0
 wrong "--steps takes a whole number" train "$mini" --steps 3x
+wrong "--minutes takes a number above 0" train "$mini" --minutes 0
+wrong "--minutes takes a number above 0" train "$mini" --minutes 3m
 wrong "--threads takes a whole number" train "$mini" --threads 0
 wrong "--seed takes a whole number" train "$mini" --seed -1
 wrong "--backend is native or reference" train "$mini" --backend gpu

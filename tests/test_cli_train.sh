@@ -73,6 +73,15 @@ for backend in ${BACKENDS:-reference native}; do
     expect 0 train "$work/seed" --steps 40 --seed 5 --quiet
     differ "$work/whole/losses.csv" "$work/seed/losses.csv"
 
+    # ---- a limit on time: as many passes as fit, or as the file says when they fit ----
+    begun=$(date +%s)
+    expect 0 train "$work/timed" --steps 100000000 --minutes 0.1
+    expect 0 test $(($(date +%s) - begun)) -lt 20
+    expect 0 test "$(wc -l <"$work/timed/losses.csv")" -gt 3
+    exists "$work/timed/weights.safetensors"
+    expect 0 train "$work/timed" --overwrite --steps 40 --minutes 10
+    same_run "$work/whole" "$work/timed"
+
     # ---- 17 passes, then 23 more ----
     expect 0 train "$work/part" --steps 17
     expect 0 train "$work/part" --resume "$work/part" --steps 40
