@@ -120,5 +120,6 @@ typedef struct {
 } MemoryPlan;
 bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *plan, Status *st);
 void plan_free(MemoryPlan *plan);
+extern int plan_guard;                                     /* for tests: bytes (a multiple of 64) between buffers that must stay as they are; 0: off */
 
 #endif

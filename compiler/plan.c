@@ -92,6 +92,20 @@ static int64_t best_gap(const Fusion *f, const MemoryPlan *p, const uint32_t *pl
     return best < 0 ? end : best;
 }
 
+int plan_guard;
+
+/* The stress switch: no memory is used twice, and plan_guard bytes that nobody may touch stand behind each buffer. */
+static void place_apart(const Fusion *f, MemoryPlan *p)
+{
+    p->arena = plan_guard;
+    for (uint32_t i = 0; i < f->buffers.n; i++) {
+        if (f->buffers.at[i].home != HOME_ARENA || f->buffers.at[i].first == NONE)
+            continue;
+        p->offset[i] = p->arena;
+        p->arena += p->bytes[i] + plan_guard;
+    }
+}
+
 static void place_buffers(const Fusion *f, MemoryPlan *p)
 {
     Sized    *order = xmalloc((f->buffers.n + 1) * sizeof *order);
@@ -121,7 +135,7 @@ bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *
         plan_free(p);
         return false;
     }
-    place_buffers(f, p);
+    (plan_guard ? place_apart : place_buffers)(f, p);
     return true;
 }
 

@@ -325,6 +325,24 @@ static void run_kernels(Pass *q)
     }
 }
 
+/* Tests only: the gaps between buffers, before and after. */
+static bool guards_hold(const Pass *q, bool fill)
+{
+    const Fusion     *f = q->p->f;
+    const MemoryPlan *m = &q->s->plan;
+    for (uint32_t i = 0; i < f->buffers.n && plan_guard; i++) {
+        if (m->offset[i] < 0)
+            continue;
+        uint8_t *behind = (uint8_t *)q->arena + HEAD + m->offset[i] + m->bytes[i], *before = behind - m->bytes[i] - plan_guard;
+        if (fill)
+            memset(behind, 0xa5, (size_t)plan_guard), memset(before, 0xa5, (size_t)plan_guard), memset(before + plan_guard, 0xff, (size_t)m->bytes[i]);
+        for (int k = 0; k < plan_guard && !fill; k++)
+            if (behind[k] != 0xa5 || before[k] != 0xa5)
+                return status_fail(q->st, "a kernel wrote outside buffer %u (%%%u), byte %d", i, f->buffers.at[i].value, k);
+    }
+    return true;
+}
+
 /* ---- what must hold before results are given out ---- */
 
 static bool check_flags(const Pass *q)
@@ -488,8 +506,9 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
     for (uint32_t i = 0; i < n && ok; i++)
         ok = bind_buffer(&q, i);
     if (ok) {
+        guards_hold(&q, true);
         run_kernels(&q);
-        ok = check_flags(&q) && check_asserts(&q);
+        ok = guards_hold(&q, false) && check_flags(&q) && check_asserts(&q);
     }
     if (ok) {
         copy_results(&q);
