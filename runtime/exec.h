@@ -37,6 +37,9 @@ bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState 
 /* The native program of g as text, appended: stage "fused" (kernels, nodes, buffers), "llvm" or "asm". */
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st);
 
+/* Starts measuring kernels; called again, appends what the passes since then took by kernel, dearest first, and starts anew. Native programs only. */
+void program_profile(Program *p, Text *out);
+
 /* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */
 bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st);
 /* Binds the symbols of g's inputs to the sizes of actual tensors and checks g->checks. MAX_BINDS is always enough. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum { CACHED_SIZES = 8, RUN_SLOTS = 16 };
 
@@ -29,6 +30,8 @@ struct Program {
     SizedPlan  *sizes[CACHED_SIZES];
     uint64_t    clock;
     Tensor     *fresh;             /* by write: where the new value is computed */
+    double     *seconds;           /* by kernel, once program_profile has been called */
+    uint32_t    passes;
 };
 
 /* ---- making ---- */
@@ -109,6 +112,7 @@ void program_free(Program *p)
             free(p->sizes[i]);
         }
     fusion_free(p->f);
+    free(p->seconds);
     for (uint32_t i = 0; p->g && i < p->g->writes.n; i++)
         tensor_free(&p->fresh[i]);
     free(p->fresh);
@@ -309,6 +313,14 @@ static bool alloc_results(Pass *q)
     return ok;
 }
 
+/* Processor time of this thread, which takes part in every kernel: what else runs on the machine does not show. */
+static double own_time(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void run_kernels(Pass *q)
 {
     const Fusion     *f = q->p->f;
@@ -319,7 +331,10 @@ static void run_kernels(Pass *q)
         void       **at = k->bufs.n <= COUNT(bufs) ? bufs : xmalloc(k->bufs.n * sizeof *at);
         for (uint32_t j = 0; j < k->bufs.n; j++)
             at[j] = q->at[k->bufs.at[j]];
+        double start = q->p->seconds ? own_time() : 0;
         launch(k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i], q->p->threads);
+        if (q->p->seconds)
+            q->p->seconds[i] += own_time() - start;
         if (at != bufs)
             free(at);
     }
@@ -510,6 +525,7 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
         run_kernels(&q);
         ok = guards_hold(&q, false) && check_flags(&q) && check_asserts(&q);
     }
+    p->passes += ok;
     if (ok) {
         copy_results(&q);
         ok = check_finite(&q, rs) && commit(&q);
@@ -533,4 +549,47 @@ bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState 
     if (p->o.backend == BACKEND_REFERENCE)
         return reference_run(p->original, inputs, vars, rs, rs->check_finite || p->o.exact_nan_checks, outputs, reports, st);
     return run_native(p, inputs, vars, rs, outputs, reports, st);
+}
+
+/* ---- profile ---- */
+
+typedef struct { double seconds; uint32_t kernel; } Cost;
+
+static int by_cost(const void *a, const void *b)
+{
+    const Cost *x = a, *y = b;
+    return x->seconds > y->seconds ? -1 : x->seconds < y->seconds;
+}
+
+void program_profile(Program *p, Text *out)
+{
+    uint32_t n = p->f ? p->f->kernels.n : 0;
+    if (p->seconds && p->passes) {
+        Cost  *costs = xmalloc((n + 1) * sizeof *costs);
+        double all = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            costs[i] = (Cost){ p->seconds[i] / p->passes, i };
+            all += costs[i].seconds;
+        }
+        qsort(costs, n, sizeof *costs, by_cost);
+        text_addf(out, "%u kernels, %.3f ms a pass\n", n, all * 1e3);
+        const SizedPlan *s = NULL;
+        for (int i = 0; i < CACHED_SIZES; i++)
+            if (p->sizes[i] && (!s || p->sizes[i]->used > s->used))
+                s = p->sizes[i];
+        for (uint32_t i = 0; i < n && s; i++) {
+            const Fused *k = p->f->kernels.at[costs[i].kernel];
+            int64_t      bytes = 0;
+            char         where[256];
+            for (uint32_t j = 0; j < k->bufs.n; j++)
+                bytes += s->plan.bytes[k->bufs.at[j]];
+            text_addf(out, "%9.4f ms %5.1f %%  %8.2f G operations/s %7.2f GB/s  %s  %s\n", costs[i].seconds * 1e3, 100 * costs[i].seconds / all,
+                      (double)s->plan.work[costs[i].kernel] / costs[i].seconds / 1e9, (double)bytes / costs[i].seconds / 1e9, k->kernel.name,
+                      place_text(p->g, k->kernel.loc, where, sizeof where));
+        }
+        free(costs);
+    }
+    free(p->seconds);
+    p->seconds = n ? xmalloc(n * sizeof *p->seconds) : NULL;
+    p->passes = 0;
 }
