@@ -35,7 +35,7 @@ static void print_line(const Fusion *f, uint32_t i, uint32_t buffer, bool write,
 
 void fusion_print(const Fusion *f, Text *out)
 {
-    static const char *const kinds[] = { "map", "reduce", "contract", "combine", "pack", "halo" };
+    static const char *const kinds[] = { "map", "reduce", "contract", "combine", "pack", "relayout", "halo" };
     for (uint32_t i = 0; i < f->kernels.n; i++) {
         const Fused *k = f->kernels.at[i];
         text_addf(out, "%u %s", i, kinds[k->kind]);

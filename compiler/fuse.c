@@ -56,7 +56,7 @@ Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout)
     k->anchor = k->seq = f->kernels.n;
     k->rank = 9;
     k->in[0] = k->in[1] = k->packed = k->scratch = k->partials = NONE;
-    k->kernel.kind = kind == FUSED_PACK ? KERNEL_PACK : kind == FUSED_HALO ? KERNEL_RUNTIME : kind == FUSED_MAP || kind == FUSED_REDUCE ? KERNEL_LOOP : KERNEL_CONTRACT;
+    k->kernel.kind = kind == FUSED_PACK ? KERNEL_PACK : kind == FUSED_HALO ? KERNEL_RUNTIME : kind == FUSED_MAP || kind == FUSED_REDUCE || kind == FUSED_RELAYOUT ? KERNEL_LOOP : KERNEL_CONTRACT;
     k->kernel.loc = shape_of ? node(f->g, shape_of)->loc : (Loc){ 0 };
     vec_push(&f->kernels, k);
     return k;

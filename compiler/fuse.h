@@ -17,6 +17,7 @@ typedef enum {
     FUSED_CONTRACT,                /* emit_contract; with roots: its epilogue */
     FUSED_COMBINE,                 /* emit_combine of the contraction before */
     FUSED_PACK,                    /* emit_pack of the contraction behind */
+    FUSED_RELAYOUT,                /* copies between blocks and rows (relayout.c) */
     FUSED_HALO                     /* zeroes the border of a buffer (launch.c) */
 } FusedKind;
 
@@ -99,6 +100,11 @@ Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout);   /* a
 void build_bodies(Fusion *f);
 uint32_t buffer_of(Fusion *f, Ref r, Layout l);            /* the buffer of a value in a layout, made when there is none */
 bool layout_equal(Layout a, Layout b);
+
+/* relayout.c: bufs are from, to; i32 and f32 alike */
+bool can_relayout(const Graph *g, Ref r, Layout from, Layout to);
+void plan_relayout(Fusion *f, Fused *k, Layout from, Layout to);       /* arguments, tasks, work; k->shape_of has the shape */
+void emit_relayout(Emit *e, bool to_blocks);
 
 /* fuse_compile.c: machine code for all kernels. A CodeCache holds a target's code, shared by all programs of the process: equal kernels are compiled once. */
 typedef struct CodeCache CodeCache;

@@ -110,7 +110,14 @@ static uint32_t in_layout(Fusion *f, Ref r, Layout l, uint32_t anchor)
     if (f->buffers.at[b].first != NONE)
         return b;
     f->buffers.at[b].first = anchor;       /* for the time being: it has its copy */
-    Fused *k = fused_new(f, FUSED_MAP, r, l);
+    Layout have = stored_layout(f, r);
+    bool   turn = can_relayout(f->g, r, have, l);
+    Fused *k = fused_new(f, turn ? FUSED_RELAYOUT : FUSED_MAP, r, l);
+    if (turn) {
+        k->in[0] = buffer_of(f, r, have);
+        f->buffers.at[k->in[0]].read = true;
+        plan_relayout(f, k, have, l);
+    }
     k->copy = r;
     k->copy_to = b;
     k->anchor = anchor;
@@ -130,6 +137,11 @@ static bool own_root(const Fused *k, Ref r)
     return false;
 }
 
+static bool same_sizes(const Graph *g, Ref a, Ref b)
+{
+    return node(g, a)->rank == node(g, b)->rank && memcmp(node_shape(g, a), node_shape(g, b), node(g, a)->rank * sizeof(Dim)) == 0;
+}
+
 static bool ask_stored(void *ctx, Ref r, bool linear, Stored *s)
 {
     Ask    *q = ctx;
@@ -140,7 +152,9 @@ static bool ask_stored(void *ctx, Ref r, bool linear, Stored *s)
     }
     if (!is_kept(f, r) || own_root(q->k, r))
         return false;
-    Layout   l = linear ? plain_layout(f->g, r) : stored_layout(f, r);
+    Layout l = linear ? plain_layout(f->g, r) : stored_layout(f, r);
+    if (l.block > 1 && q->k->layout.block == 1 && q->k->kind != FUSED_REDUCE && same_sizes(f->g, r, q->k->shape_of))
+        l = plain_layout(f->g, r);         /* rows are not read well from blocks */
     uint32_t b = in_layout(f, r, l, q->k->anchor);
     *s = (Stored){ .layout = l, .buf = use(f, q->k, b, false) };
     return true;
@@ -215,7 +229,7 @@ static void lower_map(Fusion *f, Fused *k)
     Lower lo = lower_for(f, k, &ask, k->kind == FUSED_MAP ? BODY_MAP : BODY_EPILOGUE);
     const Node *n = node(f->g, k->shape_of);
     lower_domain(&lo, n->rank, node_shape(f->g, k->shape_of), &k->layout, 0);
-    if (k->copy) {
+    if (k->copy) {                         /* in the same block: halos differ, or it is of one byte */
         Root root = { .value = lower_value(&lo, k->copy, lo.at, lo.keep), .keep = lo.keep };
         root.buf = use(f, k, k->copy_to, true);
         root.at = lower_offset(&lo, n->rank, node_shape(f->g, k->copy), &f->buffers.at[k->copy_to].layout, lo.at);
@@ -479,7 +493,7 @@ static void order_kernels(Fusion *f)
         touch(f, k->in[1], i);
         touch(f, k->packed, i);
         touch(f, k->scratch, i);
-        if (k->kind == FUSED_HALO)
+        if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
             touch(f, k->copy_to, i);
     }
     for (uint32_t i = 0; i < f->buffers.n; i++)
@@ -506,7 +520,7 @@ void build_bodies(Fusion *f)
     }
     export_all(f);
     for (done = planned; done < f->kernels.n; done++)          /* copies read what they copy */
-        if (f->kernels.at[done]->copy)
+        if (f->kernels.at[done]->copy && f->kernels.at[done]->kind == FUSED_MAP)
             lower_map(f, f->kernels.at[done]);
     for (uint32_t i = 0; i < f->kernels.n; i++)
         if (f->kernels.at[i]->contract && f->kernels.at[i]->roots.n)

@@ -107,6 +107,7 @@ static void add_code(CodeCache *c, const Fused *k, const DimTable *d)
 /* ---- descriptors ---- */
 
 static bool is_loops(const Fused *k) { return k->kind == FUSED_MAP || k->kind == FUSED_REDUCE; }
+static bool has_own_args(const Fused *k) { return is_loops(k) || k->kind == FUSED_RELAYOUT; }
 
 static void layout_text(Layout l, Text *out)
 {
@@ -181,6 +182,10 @@ static void describe(Fusion *f, Fused *k)
         k->kernel.flops = dim_scale(f->g->dims, domain_size(f, k), k->body.ins.n);
         for (uint32_t i = 0; i < k->uses.n; i++)
             vec_push(&k->bufs, k->uses.at[i]);
+    } else if (k->kind == FUSED_RELAYOUT) {
+        text_add(&t, k->layout.block > 1 ? "relayout to blocks" : "relayout to rows");
+        vec_push(&k->bufs, k->in[0]);
+        vec_push(&k->bufs, k->copy_to);
     } else {
         contraction_text(f, k, &t);
         k->kernel.bufs.n = 0;              /* emission fills them */
@@ -267,6 +272,10 @@ static void emit_one(void *ctx, Emit *e, uint32_t i)
         loops_emit(e, &k->body);
         return;
     }
+    if (k->kind == FUSED_RELAYOUT) {
+        emit_relayout(e, k->layout.block > 1);
+        return;
+    }
     Epilogue ep = !k->has_body || only_passes(k) ? NULL : run_epilogue;
     if (k->kind == FUSED_PACK)
         emit_pack(e, &k->plan);
@@ -292,7 +301,7 @@ static void take_code(Fusion *f, Fused *k, const Code *c)
 {
     DimTable *d = f->g->dims;
     k->kernel.fn = c->fn;
-    if (is_loops(k)) {
+    if (has_own_args(k)) {
         assert(k->kernel.args.n == c->args.n);
         return;
     }

@@ -160,7 +160,17 @@ static bool may_block(const Fusion *f, Ref r)
     return layout_of(f->g, r, f->target).block > 1;
 }
 
-static bool flows_blocked(const Fusion *f, Ref r, const bool *blocked)
+/* Made of a variable of its own size: an optimiser's business, which stays in rows, as variables are. */
+static bool flows_plain(const Fusion *f, Ref r, const bool *plain)
+{
+    const Graph *g = f->g;
+    for (int i = 0; i < node(g, r)->nargs; i++)
+        if (plain[node_arg(g, r, i)])
+            return true;
+    return false;
+}
+
+static bool flows_blocked(const Fusion *f, Ref r, const bool *blocked, const bool *plain)
 {
     const Graph *g = f->g;
     const Node  *n = node(g, r);
@@ -172,6 +182,8 @@ static bool flows_blocked(const Fusion *f, Ref r, const bool *blocked)
         return false;
     if (op_info[n->op].class == CLASS_REDUCE && const_one(g, node_shape(g, r)[2]) && const_one(g, node_shape(g, r)[3]))
         return false;                      /* a number a channel: the same memory in both layouts, but without padding */
+    if (op_info[n->op].class == CLASS_ELEM && flows_plain(f, r, plain))
+        return false;
     for (int i = 0; i < n->nargs; i++)
         if (blocked[node_arg(g, r, i)])
             return true;
@@ -194,7 +206,7 @@ static void choose_layouts(Fusion *f)
 {
     Graph   *g = f->g;
     uint32_t n = g->nodes.n;
-    bool    *blocked = xmalloc(n), *wanted = xmalloc(n);
+    bool    *blocked = xmalloc(n), *wanted = xmalloc(n), *plain = xmalloc(n);
     for (Ref r = 1; r < n; r++) {
         if (!f->live[r] || op_info[node(g, r)->op].class != CLASS_CONTRACT)
             continue;
@@ -206,9 +218,10 @@ static void choose_layouts(Fusion *f)
     }
     for (Ref r = 1; r < n; r++) {
         f->layout[r] = plain_layout(g, r);
+        plain[r] = node(g, r)->op == OP_var || (op_info[node(g, r)->op].class == CLASS_ELEM && flows_plain(f, r, plain));
         if (!f->live[r] || is_external(g, r))
             continue;
-        blocked[r] = wanted[r] || flows_blocked(f, r, blocked);
+        blocked[r] = wanted[r] || flows_blocked(f, r, blocked, plain);
         if (f->plans[r])
             f->layout[r] = f->plans[r]->out;
         else if (blocked[r])
@@ -223,6 +236,7 @@ static void choose_layouts(Fusion *f)
     }
     free(blocked);
     free(wanted);
+    free(plain);
 }
 
 bool is_split_concat(const Fusion *f, Ref r)
