@@ -18,7 +18,7 @@
 
 #include "emit.h"
 
-typedef enum { ALGO_GENERIC, ALGO_CONV, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES } Algo;
+typedef enum { ALGO_GENERIC, ALGO_CONV, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES } Algo;
 
 /* plan->variant[] by name. */
 enum {
@@ -115,6 +115,7 @@ void emit_narrow(Emit *e, const Job *j);
 void emit_pixels(Emit *e, const Job *j);
 void emit_depth(Emit *e, const Job *j);
 void emit_dw(Emit *e, const Job *j);
+void emit_dw_shared(Emit *e, const Job *j);
 void emit_dw_lanes(Emit *e, const Job *j);
 void emit_dw_pixels(Emit *e, const Job *j);
 void emit_dw_combine(Emit *e, const Job *j);

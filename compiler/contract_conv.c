@@ -88,10 +88,8 @@ void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     ConvMap m;
     if (!conv_map(c, &m))
         return;
-    bool in = m.Cin >= t->vec, out = m.Cout >= t->vec, strided = m.axis[0].count > 1 || m.axis[1].count > 1;
+    bool in = m.Cin >= t->vec, out = m.Cout >= t->vec;
     bool depth = in && c->groups > 1 && c->groups == c->C && c->groups == c->K, pixels = !in && !out;
-    if (pixels && strided)
-        return;
     for (int d = 0; d < 2; d++) {
         p->in[0].halo[2 * d] = (int16_t)m.axis[d].lo;
         p->in[0].halo[2 * d + 1] = (int16_t)m.axis[d].hi;

@@ -7,6 +7,8 @@
  *     sums[r][s][k][V] on the stack; for each block of pixels, r, tile of s, tile of k:
  *       acc[k][s] += g[k] * x[s]  over the block's pixels: PW broadcasts of g, NB vectors of x
  *
+ *   Small groups: the same over a block of x that holds the groups of a block of output channels; what crosses groups is dropped.
+ *
  * lanes over k (few input channels, or depthwise):
  *   task = (chunk, NB blocks of output channels)
  *     sums[c][r][s][NB*V]; tile of PR x PW taps:  acc[tap][k block] += x[tap] * g[k block]
@@ -86,7 +88,7 @@ static void plan_lanes_c(Graph *g, const Conv *c, const Target *t, ContractPlan 
         p->scratch_elems = dim_scale(d, layout_size(d, 4, c->wt, &p->out), p->variant[V_SPLIT]);
 }
 
-/* Elements of one chunk of partial sums with lanes over k: [c/groups][r][s][k up to whole vectors]. */
+/* Elements of one chunk of partial sums to be turned: [c/groups][r][s][k up to whole vectors]. */
 static int64_t lanes_k_elems(const Conv *c, int vec)
 {
     return c->Cg * c->R * c->S * ((c->K + vec - 1) / vec * vec);
@@ -111,6 +113,23 @@ static void plan_lanes_k(Graph *g, const Conv *c, const Target *t, ContractPlan 
             }
     Cut cut = cut_of(c, t->vec);
     p->variant[V_SPLIT] = chunks_for(g, c, &cut, (blocks + p->variant[V_NB] - 1) / p->variant[V_NB]);
+    p->combine = true;
+    p->scratch_elems = dim_const(g->dims, lanes_k_elems(c, t->vec) * p->variant[V_SPLIT]);
+}
+
+/* Do the input channels of V output channels lie in one block of x? */
+static bool groups_share_block(const Conv *c, int vec)
+{
+    int64_t kg = c->K / c->groups;
+    return vec % c->Cg == 0 && (kg % vec == 0 || (vec % kg == 0 && kg >= c->Cg));
+}
+
+static void plan_shared(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
+{
+    pick_lanes_c(c, t, p);
+    p->variant[V_ALGO] = ALGO_DW_SHARED;
+    Cut cut = cut_of(c, t->vec);
+    p->variant[V_SPLIT] = chunks_for(g, c, &cut, (c->K + t->vec - 1) / t->vec);
     p->combine = true;
     p->scratch_elems = dim_const(g->dims, lanes_k_elems(c, t->vec) * p->variant[V_SPLIT]);
 }
@@ -144,6 +163,8 @@ void plan_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
         plan_lanes_k(g, c, t, p);
     else if (!xb && !gb)
         plan_lanes_pixels(g, c, t, p);
+    else if (xb && gb && groups_share_block(c, t->vec))
+        plan_shared(g, c, t, p);
     else
         return;
     for (int d = 0; d < 2; d++) {
@@ -344,6 +365,47 @@ void emit_dw(Emit *e, const Job *j)
     add_block(&q);
     loop_end(e, &b, NULL);
     put_sums(&q, &result, &part);
+    loop_end(e, &t, NULL);
+}
+
+/* Small groups: of the dense block of sums, those of a k with the channels of its group. */
+static void put_shared(LanesC *q, LLVMValueRef part)
+{
+    Dw          *k = &q->dw;
+    Emit        *e = k->e;
+    const Conv  *c = &k->c;
+    int          vec = e->target->vec;
+    int64_t      taps = c->R * c->S, kp = (c->K + vec - 1) / vec * vec;
+    LLVMValueRef zero = c_int(e, 0), first = i_mulc(e, q->kb, vec);
+    Loop         i = loop_begin(e, zero, i_min(e, c_int(e, vec), i_sub(e, c_int(e, c->K), first)), 1, 0, NULL);
+    LLVMValueRef ko = i_add(e, first, i.i), lane = i_rem(e, i_mulc(e, i_divc(e, ko, c->K / c->groups), c->Cg), c_int(e, vec));
+    Loop         ci = loop_begin(e, zero, c_int(e, c->Cg), 1, 0, NULL);
+    Loop         t = loop_begin(e, zero, c_int(e, taps), 1, 0, NULL);
+    LLVMValueRef from = i_add(e, i_mulc(e, i_add(e, i_mulc(e, t.i, vec), i.i), vec), i_add(e, lane, ci.i));
+    LLVMValueRef to = i_add(e, i_mulc(e, i_add(e, i_mulc(e, ci.i, taps), t.i), kp), ko);
+    store(e, load(e, addr(e, q->sums, from)), addr(e, part, to));
+    loop_end(e, &t, NULL);
+    loop_end(e, &ci, NULL);
+    loop_end(e, &i, NULL);
+}
+
+void emit_dw_shared(Emit *e, const Job *j)
+{
+    const ContractPlan *p = j->p;
+    LanesC              q = { 0 };
+    Conv                c = conv_of(p->g, p->node);
+    int                 vec = e->target->vec;
+    Loop                t;
+    LLVMValueRef        chunk;
+    q.kblock = vec;
+    q.sums = stack_array(e, t_f32(e), (int)(c.R * c.S) * vec * vec);
+    q.dw = dw_begin(e, j, (c.K + vec - 1) / vec, &t, &chunk, &q.kb);
+    q.xcb = i_divc(e, i_mulc(e, i_divc(e, i_mulc(e, q.kb, vec), c.K / c.groups), c.Cg), vec);
+    clear_sums(e, q.sums, c.R * c.S * vec);
+    Loop b = blocks_begin(&q.dw);
+    add_block(&q);
+    loop_end(e, &b, NULL);
+    put_shared(&q, addr(e, q.dw.partial, i_mulc(e, chunk, lanes_k_elems(&c, vec))));
     loop_end(e, &t, NULL);
 }
 

@@ -7,7 +7,8 @@
  *   the sums over lanes are made by adding halves of vectors, PW pixels at once, and put down in a line of V results;
  *   a line holds the pixels of all column phases, so strided input gradients interleave without scattered stores.
  *
- * lanes over pixels (the input has few channels too): x is read as it lies, weights are broadcast.
+ * lanes over pixels (the input has few channels too): x is read as it lies, weights are broadcast. For a strided input gradient lanes are the
+ * pixels of one column phase; the phases of V of them each are woven into a line of results.
  */
 #include "contract.h"
 
@@ -195,26 +196,47 @@ typedef struct {
     Result       result;
     int          nb;
     LLVMValueRef n, channel, row, in_channel;
+    LLVMValueRef in_y, ty, wy;     /* of the row: input row of its first tap, taps, first weight row */
+    LLVMValueRef tx, x_first, wx;  /* of the columns being computed */
+    LLVMValueRef line;             /* strided: [nb][out_step*V] results */
 } Pixels;
 
-static void pixels_tile(Pixels *k, LLVMValueRef x, int vectors, LLVMValueRef mask)
+static void row_phase(Pixels *k)
+{
+    Emit        *e = k->e;
+    const Axis  *ay = &k->m.axis[0];
+    LLVMValueRef py = i_rem(e, k->row, c_int(e, ay->out_step)), qy = i_divc(e, k->row, ay->out_step);
+    k->ty = phase_value(e, ay, py, offsetof(Phase, taps));
+    k->wy = phase_value(e, ay, py, offsetof(Phase, w_first));
+    k->in_y = i_add(e, i_mulc(e, qy, ay->in_step), phase_value(e, ay, py, offsetof(Phase, in_first)));
+}
+
+static void column_phase(Pixels *k, LLVMValueRef px)
+{
+    const Axis *ax = &k->m.axis[1];
+    k->tx = phase_value(k->e, ax, px, offsetof(Phase, taps));
+    k->x_first = phase_value(k->e, ax, px, offsetof(Phase, in_first));
+    k->wx = phase_value(k->e, ax, px, offsetof(Phase, w_first));
+}
+
+/* sums[v*nb + j]: vector v of the pixels from q on of the phase, output channel j of the tile. */
+static void pixels_sums(Pixels *k, LLVMValueRef q, int vectors, LLVMValueRef mask, LLVMValueRef *sums)
 {
     Emit        *e = k->e;
     int          vec = e->target->vec, nacc = vectors * k->nb;
     const Axis  *ay = &k->m.axis[0], *ax = &k->m.axis[1];
     bool         dx = k->c.op == OP_conv_dx;
-    LLVMValueRef zero = c_int(e, 0), acc[MAX_CARRY], now[MAX_CARRY];
-    LLVMValueRef row = i_addc(e, i_mulc(e, k->row, ay->in_step), ay->at[0].in_first), col = i_addc(e, i_mulc(e, x, ax->in_step), ax->at[0].in_first);
+    LLVMValueRef zero = c_int(e, 0), acc[MAX_CARRY], now[MAX_CARRY], w[MOST_CHANNELS], col = i_add(e, i_mulc(e, q, ax->in_step), k->x_first);
     int64_t      cin = k->m.Cin / k->c.groups, cout = k->m.Cout / k->c.groups;
     for (int i = 0; i < nacc; i++)
         acc[i] = zero_acc(e);
     Loop         c = loop_begin(e, zero, c_int(e, cin), 1, nacc, acc);
     LLVMValueRef ic = i_add(e, k->in_channel, c.i);
-    Loop         r = loop_begin(e, zero, c_int(e, ay->at[0].taps), 1, nacc, c.carry);
-    Loop         s = loop_begin(e, zero, c_int(e, ax->at[0].taps), 1, nacc, r.carry);
-    LLVMValueRef iy = i_add(e, row, i_mulc(e, r.i, ay->tap_step)), ix = i_add(e, col, i_mulc(e, s.i, ax->tap_step));
+    Loop         r = loop_begin(e, zero, k->ty, 1, nacc, c.carry);
+    Loop         s = loop_begin(e, zero, k->tx, 1, nacc, r.carry);
+    LLVMValueRef iy = i_add(e, k->in_y, i_mulc(e, r.i, ay->tap_step)), ix = i_add(e, col, i_mulc(e, s.i, ax->tap_step));
     LLVMValueRef at = addr(e, k->in.base, view_off(e, &k->in, k->n, ic, iy, ix));
-    LLVMValueRef wr = i_addc(e, i_mulc(e, r.i, ay->w_step), ay->at[0].w_first), ws = i_addc(e, i_mulc(e, s.i, ax->w_step), ax->at[0].w_first), w[MOST_CHANNELS];
+    LLVMValueRef wr = i_add(e, i_mulc(e, r.i, ay->w_step), k->wy), ws = i_add(e, i_mulc(e, s.i, ax->w_step), k->wx);
     for (int j = 0; j < k->nb; j++) {
         LLVMValueRef oc = i_addc(e, k->channel, j);
         LLVMValueRef wk = dx ? ic : oc, wc = dx ? i_rem(e, oc, c_int(e, cout)) : c.i;
@@ -229,9 +251,70 @@ static void pixels_tile(Pixels *k, LLVMValueRef x, int vectors, LLVMValueRef mas
     loop_end(e, &s, now);
     loop_end(e, &r, s.carry);
     loop_end(e, &c, r.carry);
+    memcpy(sums, c.carry, (size_t)nacc * sizeof *sums);
+}
+
+static void pixels_tile(Pixels *k, LLVMValueRef x, int vectors, LLVMValueRef mask)
+{
+    Emit        *e = k->e;
+    LLVMValueRef sums[MAX_CARRY];
+    pixels_sums(k, x, vectors, mask, sums);
     for (int v = 0; v < vectors; v++)
-        for (int j = 0; j < k->nb; j++)
-            result_store(&k->result, c.carry[v * k->nb + j], &(At4){ k->n, i_addc(e, k->channel, j), k->row, i_addc(e, x, (int64_t)v * vec), mask });
+        for (int j = 0; j < k->nb; j++) {
+            At4 at = { k->n, i_addc(e, k->channel, j), k->row, i_addc(e, x, (int64_t)v * e->target->vec), mask };
+            result_store(&k->result, sums[v * k->nb + j], &at);
+        }
+}
+
+/* A row of one phase: whole vectors, the last one overlapping; one masked vector when the row is shorter. */
+static void pixels_row(Pixels *k)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec;
+    LLVMValueRef zero = c_int(e, 0), cols = k->result.cols, wide = c_int(e, (int64_t)LINE_VECTORS * vec);
+    column_phase(k, zero);
+    If few = if_begin(e, i_less(e, cols, c_int(e, vec)));
+    pixels_tile(k, zero, 1, tail_mask(e, cols, vec));
+    if_else(e, &few);
+    LLVMValueRef main = i_sub(e, cols, i_rem(e, cols, wide));
+    Loop         x = loop_begin(e, zero, main, LINE_VECTORS * vec, 0, NULL);
+    pixels_tile(k, x.i, LINE_VECTORS, NULL);
+    loop_end(e, &x, NULL);
+    Loop y = loop_begin(e, main, cols, vec, 0, NULL);
+    pixels_tile(k, i_min(e, y.i, i_addc(e, cols, -vec)), 1, NULL);
+    loop_end(e, &y, NULL);
+    if_end(e, &few);
+}
+
+/* A row of several phases: V pixels of each at a time. */
+static void woven_row(Pixels *k)
+{
+    Emit        *e = k->e;
+    const Axis  *ax = &k->m.axis[1];
+    int          vec = e->target->vec, step = ax->out_step;
+    LLVMValueRef zero = c_int(e, 0), cols = k->result.cols, turn = stack_array(e, t_f32(e), vec), sums[MAX_CARRY];
+    Loop         q = loop_begin(e, zero, i_divc(e, i_addc(e, cols, step - 1), step), vec, 0, NULL);
+    Loop         p = loop_begin(e, zero, c_int(e, ax->count), 1, 0, NULL);
+    column_phase(k, p.i);
+    LLVMValueRef out_x = phase_value(e, ax, p.i, offsetof(Phase, out_first)), count = i_divc(e, i_addc(e, i_sub(e, cols, out_x), step - 1), step);
+    pixels_sums(k, q.i, 1, tail_mask(e, i_sub(e, count, q.i), vec), sums);
+    for (int j = 0; j < k->nb; j++) {
+        store(e, sums[j], turn);
+        Loop l = loop_begin(e, zero, c_int(e, vec), 1, 0, NULL);
+        LLVMValueRef to = i_addc(e, i_add(e, i_mulc(e, l.i, step), out_x), (int64_t)j * step * vec);
+        store(e, load(e, addr(e, turn, l.i)), addr(e, k->line, to));
+        loop_end(e, &l, NULL);
+    }
+    loop_end(e, &p, NULL);
+    LLVMValueRef first = i_mulc(e, q.i, step);
+    Loop         v = loop_begin(e, zero, i_min(e, c_int(e, (int64_t)step * vec), i_sub(e, cols, first)), vec, 0, NULL);
+    LLVMValueRef x = i_add(e, first, v.i), mask = tail_mask(e, i_sub(e, cols, x), vec);
+    for (int j = 0; j < k->nb; j++) {
+        At4 at = { k->n, i_addc(e, k->channel, j), k->row, x, mask };
+        result_store(&k->result, vec_load(e, addr(e, k->line, i_addc(e, v.i, (int64_t)j * step * vec)), vec), &at);
+    }
+    loop_end(e, &v, NULL);
+    loop_end(e, &q, NULL);
 }
 
 void emit_pixels(Emit *e, const Job *j)
@@ -240,7 +323,6 @@ void emit_pixels(Emit *e, const Job *j)
     const Graph        *g = p->g;
     DimTable           *d = e->dims;
     Pixels              k = { .e = e, .c = conv_of(g, p->node), .nb = p->variant[V_NB] };
-    int                 vec = e->target->vec;
     conv_map(&k.c, &k.m);
     Ref wr = node_arg(g, p->node, 1);
     int in = use_buf(e, node_arg(g, p->node, 0), p->in[0], false, layout_size(d, 4, k.m.in, &p->in[0]));
@@ -250,7 +332,8 @@ void emit_pixels(Emit *e, const Job *j)
     k.w = view4(e, buf_base(e, w), node_shape(g, wr), &p->in[1]);
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
     int64_t      tiles = k.m.Cout / k.nb, cin = k.m.Cin / k.c.groups, cout = k.m.Cout / k.c.groups;
-    LLVMValueRef zero = c_int(e, 0), cols = k.result.cols, wide = c_int(e, (int64_t)LINE_VECTORS * vec);
+    if (k.m.axis[1].out_step > 1)
+        k.line = stack_array(e, t_f32(e), k.nb * k.m.axis[1].out_step * e->target->vec);
     e->kernel->tasks = dim_scale(d, dim_mul(d, k.m.out[0], k.m.out[2]), tiles);
     Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));
     LLVMValueRef row = i_divc(e, t.i, tiles);
@@ -258,16 +341,10 @@ void emit_pixels(Emit *e, const Job *j)
     k.in_channel = i_mulc(e, i_divc(e, k.channel, cout), cin);
     k.n = i_div(e, row, k.result.rows);
     k.row = i_rem(e, row, k.result.rows);
-    If           few = if_begin(e, i_less(e, cols, c_int(e, vec)));
-    pixels_tile(&k, zero, 1, tail_mask(e, cols, vec));
-    if_else(e, &few);
-    LLVMValueRef main = i_sub(e, cols, i_rem(e, cols, wide));
-    Loop         x = loop_begin(e, zero, main, LINE_VECTORS * vec, 0, NULL);
-    pixels_tile(&k, x.i, LINE_VECTORS, NULL);
-    loop_end(e, &x, NULL);
-    Loop y = loop_begin(e, main, cols, vec, 0, NULL);
-    pixels_tile(&k, i_min(e, y.i, i_addc(e, cols, -vec)), 1, NULL);
-    loop_end(e, &y, NULL);
-    if_end(e, &few);
+    row_phase(&k);
+    if (k.line)
+        woven_row(&k);
+    else
+        pixels_row(&k);
     loop_end(e, &t, NULL);
 }
