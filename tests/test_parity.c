@@ -1,4 +1,5 @@
-/* test_parity.c - models beside PyTorch: DCGAN, WGAN-GP, style transfer, pieces of the library (tests/parity/NAME.graph, tests/fixtures/parity_NAME.safetensors).
+/* test_parity.c - models beside PyTorch: DCGAN, WGAN-GP, style transfer, pieces of the library (tests/parity/NAME.graph, with the numbers of
+ * tests/fixtures/parity_NAME.safetensors).
  *
  * The reference backend starts from the fixture's weights and follows PyTorch float64 run after run: losses, reports, results, gradients and every variable.
  * In the first and the last round the simplified graph is interpreted too and gives the same.
@@ -247,10 +248,11 @@ static void compare_reference(Parity *p, const Part *part, uint32_t run, const T
     uint32_t round = run / p->nparts, loss = 0;
     for (uint32_t i = 0; i < part->graph->reports.n; i++) {
         Tensor want;
-        bool   ok = find(p, "report", part->name, part->graph->reports.at[i].name, &want);
-        CHECK(ok, "%s: the fixture has no report '%s'", part->name, part->graph->reports.at[i].name);
+        const char *name = part->graph->reports.at[i].name;
+        bool        ok = find(p, "report", part->name, name, &want);
+        CHECK(ok, "%s: the fixture has no report '%s'", part->name, name);
         if (ok)
-            compare_number(p, "report", part->graph->reports.at[i].name, run, tensor_get(&reports[i], 0), tensor_get(&want, round), fabs(tensor_get(&want, round)));
+            compare_number(p, "report", name, run, tensor_get(&reports[i], 0), tensor_get(&want, round), fabs(tensor_get(&want, round)));
         tensor_free(&want);
     }
     for (uint32_t i = 0; i < part->all; i++) {
@@ -263,9 +265,9 @@ static void compare_reference(Parity *p, const Part *part, uint32_t run, const T
             Tensor want;
             bool   ok = find(p, "loss", part->name, NULL, &want);
             CHECK(ok, "%s: the fixture has no loss", part->name);
+            double got = tensor_get(&outputs[i], 0);
             if (ok)
-                compare_number(p, "loss", part->name, run, tensor_get(&outputs[i], 0), tensor_get(&want, round * want.shape[1] + loss), fabs(tensor_get(&outputs[i], 0)));
-            loss++;
+                compare_number(p, "loss", part->name, run, got, tensor_get(&want, round * want.shape[1] + loss++), fabs(got));
             tensor_free(&want);
         }
     }
@@ -364,7 +366,8 @@ static void compare_native(Parity *p, int isa, const Part *part, uint32_t run, c
                 p->largest_grad[isa] = d / norm;
                 snprintf(p->worst_grad[isa], sizeof p->worst_grad[isa], "%s of run %u", name, run);
             }
-            CHECK(d <= GRADIENT * norm, "%s %s run %u: %s %s is off by %g of its norm", p->name, isas[isa], run, i < part->own ? "result" : "gradient", name, d / norm);
+            CHECK(d <= GRADIENT * norm, "%s %s run %u: %s %s is off by %g of its norm", p->name, isas[isa], run, i < part->own ? "result" : "gradient", name,
+                  d / norm);
         }
     }
 }
@@ -393,7 +396,8 @@ static bool follows_zero(const Part *part, const bool *zero, const char *name)
 
 /* What a run makes of the variables. Updates are compared as updates: a step of Adam divides by tiny numbers, so it is held less tightly than the gradients
  * it comes from; everything else (statistics, moments) is as close as they are. */
-static void compare_native_state(Parity *p, int isa, const Part *part, uint32_t run, const Tensor *before, const Tensor *got, const Tensor *ref, const bool *zero)
+static void compare_native_state(Parity *p, int isa, const Part *part, uint32_t run, const Tensor *before, const Tensor *got, const Tensor *ref,
+                                 const bool *zero)
 {
     for (uint32_t i = 0; i < p->s.model->vars.n; i++) {
         const Var *v = &p->s.model->vars.at[i];
@@ -459,7 +463,8 @@ static void run_all(Parity *p, bool native)
     for (uint32_t run = 0; run < p->runs; run++) {
         uint32_t    k = run % p->nparts;
         const Part *part = &p->parts[k];
-        Tensor      inputs[MAX_INPUTS] = { 0 }, *outputs = xmalloc(part->all * sizeof *outputs + 1), *reports = xmalloc(part->graph->reports.n * sizeof *reports + 1);
+        Tensor      inputs[MAX_INPUTS] = { 0 }, *outputs = xmalloc(part->all * sizeof *outputs + 1);
+        Tensor     *reports = xmalloc(part->graph->reports.n * sizeof *reports + 1);
         RunState    rs = { .check_finite = true };
         Status      st = { 0 };
         bool        simple = run < p->nparts || run + p->nparts >= p->runs;
@@ -523,7 +528,8 @@ static bool check_model(const char *name)
         printf("%-9s reference: %u runs within %.1e of PyTorch float64\n", name, p.runs, p.exact);
         for (int k = 0; k < MAX_ISAS && native; k++)
             if (p.there[k])
-                printf("%-9s %-9s: losses within %.1e, gradients within %.1e (%s), updates within %.1e\n", name, isas[k], p.largest_loss[k], p.largest_grad[k], p.worst_grad[k], p.largest_update[k]);
+                printf("%-9s %-9s: losses within %.1e, gradients within %.1e (%s), updates within %.1e\n", name, isas[k], p.largest_loss[k],
+                       p.largest_grad[k], p.worst_grad[k], p.largest_update[k]);
     }
     for (uint32_t i = 0; i < p.nparts; i++) {
         program_free(p.reference[i]);
