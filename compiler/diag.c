@@ -26,7 +26,7 @@ static Diag *add(Diags *d, bool warning, int code, Loc loc, const char *fmt, va_
     for (uint32_t i = 0; i < d->list.n; i++) {
         const Diag *g = &d->list.at[i];
         kept += g->warning == warning;
-        if (g->warning == warning && g->code == code && same_place(g->loc, loc))
+        if (g->warning == warning && g->code == code && loc.line && same_place(g->loc, loc))
             return NULL;
     }
     d->errors += !warning;

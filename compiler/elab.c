@@ -438,6 +438,8 @@ static void report_unknown(Elab *e, const char *name, Loc loc)
     for (uint32_t p = 0; p < e->prelude.n; p++)
         for (uint32_t i = 0; i < e->prelude.at[p]->decls.n && n < 3000; i++)
             names[n++] = e->prelude.at[p]->decls.at[i].name;
+    for (uint32_t i = 0; e->frame->schedules && e->schedules && i < e->schedules->decls.n && n < 3500; i++)
+        names[n++] = e->schedules->decls.at[i].name;
     n += builtin_names(names + n, COUNT(names) - n);
     const char *near = nearest_word(name, names, n);
     Diag       *g = elab_error(e, 301, loc, "unknown name '%s'", name);

@@ -265,7 +265,9 @@ static Value checked_node(Elab *e, Op op, const char *name, int nargs, const Ref
     char      why[512] = "";
     CheckList undecided = { 0 };
     if (!infer_type(e->gs->g, op, nargs, args, nattrs, attrs, &t, &undecided, why, sizeof why)) {
-        elab_error(e, strstr(why, "channel") ? 204 : 205, loc, "%s: %s", name, why);
+        size_t n = strlen(name);                                /* "matmul of ..." names itself */
+        bool   named = !strncmp(why, name, n) && (why[n] == ' ' || why[n] == ':');
+        elab_error(e, strstr(why, "channel") ? 204 : 205, loc, "%s%s%s", named ? "" : name, named ? "" : ": ", why);
         vec_free(&undecided);
         return (Value){ 0 };
     }

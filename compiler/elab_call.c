@@ -8,6 +8,17 @@
 
 /* ---- arguments to parameters ---- */
 
+/* "Its parameters: c, k, stride?, pad?": the hint of a call with too many or too few arguments. */
+static void hint_params(Elab *e, Diag *g, const Params *p)
+{
+    Text list = { 0 };
+    for (uint32_t i = 0; i < p->n && i < 32; i++)
+        text_addf(&list, "%s%s%s", i ? ", " : "", p->at[i].name, p->at[i].deflt ? "?" : "");
+    if (p->n > 1)
+        diag_hint(e->d, g, "Its parameters: %s", list.at);
+    text_free(&list);
+}
+
 bool place_args(Elab *e, const char *what, const Params *p, const Call *c, int32_t *slot)
 {
     uint32_t next = 0;
@@ -19,7 +30,7 @@ bool place_args(Elab *e, const char *what, const Params *p, const Call *c, int32
         uint32_t       k = 0;
         if (!a->name) {
             if (next >= p->n) {
-                elab_error(e, 340, a->loc, "%s takes %u argument%s, this is one more", what, p->n, p->n == 1 ? "" : "s");
+                hint_params(e, elab_error(e, 340, a->loc, "%s takes %u argument%s, this is one more", what, p->n, p->n == 1 ? "" : "s"), p);
                 return false;
             }
             k = next++;
@@ -35,6 +46,8 @@ bool place_args(Elab *e, const char *what, const Params *p, const Call *c, int32
                 Diag       *g = elab_error(e, 341, a->loc, "%s has no parameter '%s'", what, a->name);
                 if (near)
                     diag_hint(e->d, g, "Did you mean '%s'?", near);
+                else
+                    hint_params(e, g, p);
                 ok = false;
                 continue;
             }
@@ -48,9 +61,9 @@ bool place_args(Elab *e, const char *what, const Params *p, const Call *c, int32
     return ok;
 }
 
-static bool missing(Elab *e, const char *what, const Param *p, Loc loc)
+static bool missing(Elab *e, const char *what, const Params *p, uint32_t i, Loc loc)
 {
-    elab_error(e, 343, loc, "%s needs '%s'", what, p->name);
+    hint_params(e, elab_error(e, 343, loc, "%s needs '%s'", what, p->at[i].name), p);
     return false;
 }
 
@@ -69,7 +82,7 @@ bool bind_params(Elab *e, const char *what, const Params *p, const Call *c, DimV
         } else if (param->deflt) {
             given = eval(e, param->deflt);
         } else {
-            return missing(e, what, param, c->loc);
+            return missing(e, what, p, i, c->loc);
         }
         if (given.kind == VAL_NONE)
             return false;
@@ -186,7 +199,7 @@ Value make_layer(Elab *e, Decl *d, const Call *c)
         else if (p->at[i].deflt)
             l->args[i] = eval(e, p->at[i].deflt);
         else
-            ok = missing(e, what, &p->at[i], c->loc);
+            ok = missing(e, what, p, i, c->loc);
         if (l->args[i].kind == VAL_TENSOR) {
             elab_error(e, 345, l->args[i].loc, "%s: '%s' must be known when compiling, not a tensor", what, p->at[i].name);
             ok = false;

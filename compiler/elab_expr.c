@@ -215,6 +215,12 @@ static bool is_number(const Value *v)
     return v->kind == VAL_NUM && !v->unit;
 }
 
+/* What as_tensor makes a tensor of, or has something to say about. */
+static bool calculable(const Value *v)
+{
+    return v->kind <= VAL_BOOL || v->kind == VAL_TENSOR || v->kind == VAL_LIST || v->kind == VAL_TUPLE || (v->kind == VAL_DATA && v->mode != DATA_WHOLE);
+}
+
 Value binary(Elab *e, BinOp op, Value a, Value b, Loc loc)
 {
     if (a.kind == VAL_NONE || b.kind == VAL_NONE)
@@ -231,8 +237,8 @@ Value binary(Elab *e, BinOp op, Value a, Value b, Loc loc)
         return val_bool(!strcmp(a.str, b.str) == (op == B_EQ));
     if ((a.kind == VAL_STR || b.kind == VAL_STR) && (op == B_EQ || op == B_NE))        /* via == none */
         return val_bool(op == B_NE);
-    if (!e->gs && (a.kind == VAL_NUM || a.kind == VAL_DIM) && (b.kind == VAL_NUM || b.kind == VAL_DIM)) {
-        elab_error(e, 246, loc, "cannot %s %s and %s here", bin_words[op], describe(e, &a), describe(e, &b));
+    if (!e->gs || !calculable(&a) || !calculable(&b)) {
+        elab_error(e, 246, loc, "cannot %s %s and %s", bin_words[op], describe(e, &a), describe(e, &b));
         return (Value){ 0 };
     }
     return binary_tensors(e, op, &a, &b, loc);

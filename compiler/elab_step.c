@@ -257,7 +257,7 @@ static bool optimizer_args(Elab *e, const OptimInfo *info, Value *values)
     const Params *p = &info->optimizer->item->mparams;
     Frame        *keep = e->frame;
     int32_t       slot[256];
-    Call          c = { .args = ARENA_ARR(e->arena, CallArg, info->args ? info->args->n : 0), .loc = info->decl->item->loc };
+    Call          c = { .args = ARENA_ARR(e->arena, CallArg, info->args ? info->args->n : 0), .loc = info->decl->item->a->loc };
     Frame        *f = frame_push(e, info->decl->file, arena_printf(e->arena, "optim %s", info->name), (Loc){ 0 });
     bool          ok = true;
     f->schedules = true;
@@ -265,7 +265,7 @@ static bool optimizer_args(Elab *e, const OptimInfo *info, Value *values)
         const Arg *a = &info->args->at[i];
         Value      v = eval(e, a->value);
         ok = ok && v.kind != VAL_NONE;
-        c.args[c.n++] = (CallArg){ .v = v, .name = a->name, .loc = a->value->loc };
+        c.args[c.n++] = (CallArg){ .v = v, .name = a->name, .loc = a->loc.line ? a->loc : a->value->loc };
     }
     ok = ok && p->n <= COUNT(slot) && place_args(e, arena_printf(e->arena, "'%s'", info->optimizer->name), p, &c, slot);
     e->frame = keep;
@@ -351,7 +351,28 @@ static void follow(Elab *e, int32_t net, uint32_t n, const uint32_t *vars)
 
 /* ---- minimize ---- */
 
-static int32_t minimized_net(Elab *e, const Name *n)
+/* Does the loss read a parameter of this net, other than through stop()? */
+static bool reads_net(Elab *e, Ref loss, int32_t net)
+{
+    Graph *g = e->gs->g;
+    bool  *seen = xmalloc(loss + 1u), found = false;
+    seen[loss] = true;
+    for (Ref r = loss; r > 0 && !found; r--) {
+        const Node *n = node(g, r);
+        if (!seen[r] || n->op == OP_stop)
+            continue;
+        if (n->op == OP_var) {
+            const Var *v = &e->m->vars.at[node_attrs(g, r)[0]];
+            found = v->net == net && v->kind == VAR_PARAM && !e->m->nets.at[net].frozen && e->m->nets.at[net].ema_of < 0;
+        }
+        for (int i = 0; i < n->nargs; i++)
+            seen[node_arg(g, r, i)] = true;
+    }
+    free(seen);
+    return found;
+}
+
+static int32_t minimized_net(Elab *e, const Name *n, Ref loss)
 {
     Decl *d = find_decl(e, e->frame->file, n->name);
     Value v = d && d->item->kind == I_NET ? decl_value(e, d, n->loc) : (Value){ 0 };
@@ -372,10 +393,15 @@ static int32_t minimized_net(Elab *e, const Name *n)
         names[count] = e->m->nets.at[count].name;
         text_addf(&list, "%s%s", count ? ", " : "", names[count]);
     }
-    const char *near = nearest_word(n->name, names, count);
+    const char *read[256];                                      /* rather one that the loss depends on */
+    uint32_t    nread = 0;
+    for (uint32_t i = 0; loss && i < count; i++)
+        if (reads_net(e, loss, (int32_t)i))
+            read[nread++] = names[i];
+    const char *near = nread == 1 ? read[0] : nearest_word(n->name, nread ? read : names, nread ? nread : count);
     Diag       *g = elab_error(e, 316, n->loc, "'minimize' names net '%s'; nets are: %s", n->name, list.n ? list.at : "none");
     if (near)
-        diag_hint(e->d, g, "Did you mean '%s'?", near);
+        diag_hint(e->d, g, nread == 1 ? "Did you mean '%s'? The loss depends on it" : "Did you mean '%s'?", near);
     text_free(&list);
     return -1;
 }
@@ -393,7 +419,7 @@ static const OptimInfo *minimize_optim(Elab *e, const Stmt *s)
     for (; n < e->optims.n && n < COUNT(names); n++)
         names[n] = e->optims.at[n].name;
     const char *near = s->name.name ? nearest_word(s->name.name, names, n) : NULL;
-    Diag       *g = elab_error(e, 317, s->name.loc.line ? s->name.loc : s->loc, "'minimize' needs an optim: '%s' is none", s->name.name ? s->name.name : "");
+    Diag       *g = elab_error(e, 317, s->name.loc.line ? s->name.loc : s->loc, "'minimize' uses an optim, and '%s' is not one", s->name.name ? s->name.name : "");
     if (near)
         diag_hint(e->d, g, "Did you mean '%s'?", near);
     else
@@ -432,13 +458,9 @@ static void report_unreached(Elab *e, const Name *name, int32_t net, Ref loss, L
         return;
     }
     Diag *g = elab_error(e, 403, name->loc, "the loss does not depend on net '%s', so minimising over it would do nothing", n);
-    for (uint32_t i = 0; i < e->m->nets.n; i++)                 /* which net does it depend on? */
-        for (uint32_t k = 0; k < e->m->nets.at[i].vars.n && g && !g->hint; k++) {
-            uint32_t var = e->m->nets.at[i].vars.at[k];
-            Ref      wrt = var_value(e, var), out, culprit;
-            if ((int32_t)i != net && e->m->vars.at[var].kind == VAR_PARAM && gradients(e->gs->g, loss, 1, &wrt, &out, &culprit) && out)
-                diag_hint(e->d, g, "It depends on '%s': did you mean 'over %s'?", e->m->nets.at[i].name, e->m->nets.at[i].name);
-        }
+    for (uint32_t i = 0; i < e->m->nets.n && g && !g->hint; i++)
+        if ((int32_t)i != net && reads_net(e, loss, (int32_t)i))
+            diag_hint(e->d, g, "It depends on '%s': did you mean 'over %s'?", e->m->nets.at[i].name, e->m->nets.at[i].name);
     (void)loc;
 }
 
@@ -452,7 +474,7 @@ void run_minimize(Elab *e, const Stmt *s)
     uint32_t         n = 0;
     bool             ok = loss && optim;
     for (uint32_t i = 0; i < s->nnames; i++) {
-        nets[i] = minimized_net(e, &s->names[i]);
+        nets[i] = minimized_net(e, &s->names[i], loss);
         ok = ok && nets[i] >= 0;
         n += nets[i] >= 0 ? e->m->nets.at[nets[i]].vars.n : 0;
         for (uint32_t k = 0; k < i; k++)
@@ -523,8 +545,8 @@ int32_t elaborate_optim(Elab *e, Decl *d)
                     names[n++] = f->decls.at[i].name;
         }
         const char *near = callee->kind == E_NAME ? nearest_word(callee->str, names, n) : NULL;
-        Diag       *g = elab_error(e, 318, x->loc, "an optim is made from an optimizer%s%s%s", callee->kind == E_NAME ? "; '" : "", callee->kind == E_NAME ? callee->str : "",
-                                   callee->kind == E_NAME ? "' is none" : "");
+        Diag       *g = elab_error(e, 318, x->loc, "an optim is made from an optimizer%s%s%s", callee->kind == E_NAME ? ", and '" : "",
+                                   callee->kind == E_NAME ? callee->str : "", callee->kind == E_NAME ? "' is not one" : "");
         if (near)
             diag_hint(e->d, g, "Did you mean '%s'?", near);
         else

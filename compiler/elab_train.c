@@ -70,7 +70,7 @@ int32_t elaborate_data(Elab *e, Decl *d)
     const Expr *x = d->item->a;
     Frame      *keep = e->frame;
     GraphState *gs = e->gs;
-    Data        data = { .name = d->name, .loc = d->item->loc, .lo = 0, .hi = 1, .batch = 1 };
+    Data        data = { .name = d->name, .loc = x->loc, .lo = 0, .hi = 1, .batch = 1 };
     if (x->kind != E_CALL || x->a->kind != E_NAME) {
         diag_hint(e->d, elab_error(e, 501, x->loc, "a data item is a source with arguments"), "For example: data faces = images(\"faces\", size: 64, batch: 16)");
         return -1;
@@ -83,6 +83,7 @@ int32_t elaborate_data(Elab *e, Decl *d)
     bool ok = true;
     for (uint32_t i = 0; i < x->args.n && ok; i++) {
         data.args[data.nargs].name = x->args.at[i].name;
+        data.args[data.nargs].name_loc = x->args.at[i].loc;
         ok = data_arg(e, x->args.at[i].value, &data.args[data.nargs++]);
     }
     e->frame = keep;
@@ -199,7 +200,7 @@ static bool graph_value(TrainState *ts, const Expr *x, TrainValue *out, Type *ty
     Elab      *e = ts->e;
     GraphState gs = { 0 };
     graph_begin(e, &gs, GRAPH_TRAIN_EXPR, arena_printf(e->arena, "train.%s.%u.%u", ts->t->name, x->loc.line, x->loc.col));
-    Frame *f = frame_push(e, e->main, arena_printf(e->arena, "train %s", ts->t->name), (Loc){ 0 });
+    Frame *f = frame_push(e, e->main, NULL, (Loc){ 0 });
     for (uint32_t i = 0; i < ts->slots.n; i++)
         scope_bind_here(e, ts->slots.at[i].name,
                         hidden_input(e, (TrainValue){ .kind = V_RESULT, .slot = ts->slots.at[i].slot }, &ts->slots.at[i].type, ts->slots.at[i].name, x->loc));
@@ -591,9 +592,16 @@ static bool gradient_check(Elab *e, const Expr *x, Check *out)
     out->kind = CHECK_GRADIENTS;
     out->tol = 1e-3;
     if (step < 0) {
-        Decl *d = name ? find_decl(e, e->main, name) : NULL;
-        if (!d || d->item->kind != I_STEP)
-            diag_hint(e->d, elab_error(e, 530, x->loc, "gradcheck takes a step first"), "For example: gradcheck(g_step, n: 2, w: 4)");
+        Decl       *d = name ? find_decl(e, e->main, name) : NULL;
+        const char *names[256];
+        uint32_t    n = 0;
+        for (; n < e->m->steps.n && n < COUNT(names); n++)
+            names[n] = e->m->steps.at[n].name;
+        const char *near = name ? nearest_word(name, names, n) : NULL;
+        if (d && d->item->kind == I_STEP)
+            return false;                                       /* its own errors were reported */
+        Diag *g = elab_error(e, 530, x->loc, name ? "gradcheck takes a step first, and '%s' is not one" : "gradcheck takes a step first", name);
+        diag_hint(e->d, g, near ? "Did you mean '%s'?" : "For example: gradcheck(%s, n: 2, w: 4)", near ? near : n ? names[0] : "g_step");
         return false;
     }
     Setting      *settings = ARENA_ARR(e->arena, Setting, e->opt->nsettings + x->args.n + 1);

@@ -231,6 +231,10 @@ Ref as_tensor(Elab *e, const Value *v, const char *what)
         return b_size(e->gs->g, v->dim);
     case VAL_BOOL:
         return b_const(e->gs->g, DT_BOOL, v->b);
+    case VAL_DATA:
+        if (v->mode == DATA_WHOLE)
+            break;
+        return data_tensor(e, v->index, (DataPart)v->mode, NULL, v->loc).ref;      /* 0 after a message: VAL_NONE is all zeros */
     case VAL_TUPLE:
         elab_error(e, 230, v->loc, "%s has several results here: take one by name, e.g. f(x).%s", what, v->n && v->names && v->names[0] ? v->names[0] : "name");
         return 0;
@@ -443,25 +447,31 @@ static DimMatch match_dim(Elab *e, DimVars *v, Dim pattern, Dim actual, bool las
     }
 }
 
+/* H'12, an unknown of unification, is told as H. */
+static const char *plain_dim(Elab *e, Dim d)
+{
+    Text one = { 0 };
+    dim_print(e->m->dims, d, &one);
+    char *quote = one.at;
+    for (char *p = one.at; *p; p++)
+        if (*p == '\'') {
+            while (p[1] >= '0' && p[1] <= '9')
+                p++;
+        } else {
+            *quote++ = *p;
+        }
+    *quote = 0;
+    const char *r = arena_printf(e->arena, "%s", one.at);
+    text_free(&one);
+    return r;
+}
+
 static const char *pattern_text(Elab *e, DimVars *v, const Dim *patterns, int rank, const TypeExpr *t)
 {
     Text s = { 0 };
     text_addf(&s, "%s[", t->dtype);
-    for (int i = 0; i < rank; i++) {
-        Text one = { 0 };
-        dim_print(e->m->dims, apply_solutions(e, v, patterns[i]), &one);
-        char *quote = one.at;                                   /* H'12 prints as H */
-        for (char *p = one.at; *p; p++)
-            if (*p == '\'') {
-                while (p[1] >= '0' && p[1] <= '9')
-                    p++;
-            } else {
-                *quote++ = *p;
-            }
-        *quote = 0;
-        text_addf(&s, "%s%s", i ? ", " : "", one.at);
-        text_free(&one);
-    }
+    for (int i = 0; i < rank; i++)
+        text_addf(&s, "%s%s", i ? ", " : "", plain_dim(e, apply_solutions(e, v, patterns[i])));
     text_add(&s, "]");
     const char *r = arena_printf(e->arena, "%s", s.at);
     text_free(&s);
@@ -513,7 +523,8 @@ bool match_type(Elab *e, DimVars *v, const TypeExpr *t, const Type *actual, Loc 
             DimMatch m = match_dim(e, v, patterns[i], actual->shape[i], pass == rank, loc, what);
             if (m == DIM_WRONG) {
                 const char *expected = pattern_text(e, v, patterns, rank, t);
-                elab_error(e, 203, loc, "%s: expected %s, got %s: axis %d is %s", what, expected, type_text(e, actual), i, dim_text(e->m->dims, actual->shape[i], e->arena));
+                elab_error(e, 203, loc, "%s: expected %s, got %s: axis %d is %s, not %s", what, expected, type_text(e, actual), i,
+                           dim_text(e->m->dims, actual->shape[i], e->arena), plain_dim(e, apply_solutions(e, v, patterns[i])));
                 return false;
             }
             done[i] = m == DIM_OK;

@@ -29,7 +29,7 @@ typedef struct {
 
 /* data NAME = source(args): kept as evaluated arguments, so that the runtime's table of sources decides what they mean. */
 typedef enum { ARG_NUM, ARG_STR, ARG_BOOL, ARG_LIST, ARG_CALL } DataArgKind;
-typedef struct DataArg { const char *name; DataArgKind kind; double num; const char *str; struct DataArg *items; uint32_t nitems; Loc loc; } DataArg;   /* ARG_CALL: str(items...), e.g. random_crop(64) */
+typedef struct DataArg { const char *name; DataArgKind kind; double num; const char *str; struct DataArg *items; uint32_t nitems; Loc loc, name_loc; } DataArg;   /* ARG_CALL: str(items...), e.g. random_crop(64) */
 /* One field a tensor that an item has: images gives one (f32[batch, 3, h, w]); labelled folders and mnist give (image, label); scenes gives (photo, comic). */
 typedef struct { const char *name; Dtype dtype; uint8_t rank; Dim shape[MAX_RANK]; } DataField;      /* of one item, without the batch axis */
 typedef struct {

@@ -286,8 +286,11 @@ static void fail_statement(Parser *p)
         fail(p, 111, token_loc(p, t), "this 'else' follows no 'if'");
     else if (t->kind == T_RPAREN || t->kind == T_RBRACK)
         fail(p, 107, token_loc(p, t), "no bracket is open for this %s", token_spelling(t->kind));
-    else
-        fail(p, 111, token_loc(p, t), "expected a statement, found %s", found(p, t));
+    else {
+        Diag *g = fail(p, 111, token_loc(p, t), "expected a statement, found %s", found(p, t));
+        if (t->kind >= T_PLUS && t->kind <= T_CARET)
+            diag_hint(p->d, g, "A line goes on inside ( ) or [ ] and before |>");
+    }
 }
 
 /* Reads one statement up to the end of its line; false: it is broken, and skipped. */

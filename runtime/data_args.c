@@ -166,13 +166,13 @@ static const ArgSpec *find_arg(Parse *p, const DataArg *a, uint32_t position)
     p->ok = false;
     if (!a->name) {
         Diag *g = diag_error(p->d, 541, a->loc, "%s: this argument needs a name", s->name);
-        diag_hint(p->d, g, "for example %s: ...", s->args[s->nargs > 1 ? 1 : 0].name);
+        diag_hint(p->d, g, "For example: %s: ...", s->args[s->nargs > 1 ? 1 : 0].name);
         return NULL;
     }
     Text all = { 0 };
     for (size_t i = 0; i < s->nargs; i++)
         text_addf(&all, "%s%s", i ? ", " : "", names[i]);
-    Diag       *g = diag_error(p->d, 541, a->loc, "%s has no argument '%s'; it has: %s", s->name, a->name, all.at);
+    Diag       *g = diag_error(p->d, 541, a->name_loc, "%s has no argument '%s'; it has: %s", s->name, a->name, all.at);
     const char *near = nearest_word(a->name, names, s->nargs);
     if (near)
         diag_hint(p->d, g, "Did you mean '%s'?", near);
@@ -209,7 +209,7 @@ bool config_parse(const Data *data, const DataSource *source, DataConfig *c, Dia
     for (size_t i = 0; i < source->nargs; i++)
         if (source->args[i].required && !(seen & 1u << i)) {
             Diag *g = diag_error(d, 543, data->loc, "%s: '%s' is missing: %s", source->name, source->args[i].name, source->args[i].doc);
-            diag_hint(d, g, "for example data %s = %s(\"data/%s\", ...)", data->name, source->name, data->name);
+            diag_hint(d, g, "For example: data %s = %s(\"data/%s\", ...)", data->name, source->name, data->name);
             p.ok = false;
         }
     return p.ok;
