@@ -86,26 +86,32 @@ static void paint(const Scene *s, const View *v, Tile *t, int index)
     }
 }
 
-/* One pixel of either look out of its samples. */
+/* One pixel of either look out of its samples. Inside a shape the two on a diagonal do: only outlines need all four. */
 static void resolve(const Scene *s, const Tile *t, int px, int py, int i, int j, float period, Rgb *photo, Rgb *comic, float *coc)
 {
     static const Rgb black = {0.08f, 0.06f, 0.11f};
+    int first = j * SUB * SIDE + i * SUB;
+    const int at[SUB * SUB] = {first, first + SIDE + 1, first + 1, first + SIDE};
+    bool inside = true;
+    for (int k = 1; k < SUB * SUB; k++)
+        inside = inside && t->top[at[k]] == t->top[first] && t->ink[at[k]] == 0.0f;
+    inside = inside && t->ink[first] == 0.0f;
+    int count = inside ? 2 : SUB * SUB;
     Rgb p = {0, 0, 0}, c = {0, 0, 0};
     float blur = 0.0f;
-    for (int b = 0; b < SUB; b++)
-        for (int a = 0; a < SUB; a++) {
-            int k = (j * SUB + b) * SIDE + i * SUB + a;
-            const Shape *h = &s->shape[t->top[k]];
-            Surface f = surface_at(s, h, t->x[k], t->y[k], t->shade[k]);
-            if (photo)
-                p = addrgb(p, photo_colour(s, h, &f));
-            if (comic) {
-                float fx = (float)px + ((float)a + 0.5f) / SUB, fy = (float)py + ((float)b + 0.5f) / SUB;
-                c = addrgb(c, mixrgb(comic_colour(s, h, &f, fx, fy, period), black, t->ink[k]));
-            }
-            blur += 0.1f + 0.9f * out_of_focus(s, f.depth);
+    for (int k = 0; k < count; k++) {
+        int q = at[k];
+        const Shape *h = &s->shape[t->top[q]];
+        Surface f = surface_at(s, h, t->x[q], t->y[q], t->shade[q]);
+        if (photo)
+            p = addrgb(p, photo_colour(s, h, &f));
+        if (comic) {
+            float fx = (float)px + ((float)((q - first) % SIDE) + 0.5f) / SUB, fy = (float)py + ((float)((q - first) / SIDE) + 0.5f) / SUB;
+            c = addrgb(c, mixrgb(comic_colour(s, h, &f, fx, fy, period), black, t->ink[q]));
         }
-    const float part = 1.0f / (SUB * SUB);
+        blur += lerpf(s->softness, 1.0f, out_of_focus(s, f.depth));
+    }
+    float part = inside ? 0.5f : 0.25f;
     if (photo)
         *photo = scalergb(p, part);
     if (comic)

@@ -99,7 +99,8 @@ void draw_bust(Pen *p)
     Shape *h = poly(p, body, 8, top);
     h->face = FACE_PILLOW, h->soft = 0.22f * p->scale;
     int cloth = pick(&s->dice, 3);
-    second(texture(h, cloth == 0 ? TEX_CLOTH : cloth == 1 ? TEX_STRIPE : TEX_CHECK, cloth == 0 ? 26.0f : 6.0f, 0.4f), cloth == 0 ? top : top == WHITE ? BLUE : WHITE);
+    second(texture(h, cloth == 0 ? TEX_CLOTH : cloth == 1 ? TEX_STRIPE : TEX_CHECK, cloth == 0 ? 26.0f : 6.0f, 0.4f),
+        cloth == 0 ? top : top == WHITE ? BLUE : WHITE);
     float neck[] = {-0.09f, 0.2f, 0.09f, 0.2f, 0.1f, 0.48f, -0.1f, 0.48f};
     face(poly(p, neck, 4, skin), FACE_FLAT, 0, -0.45f);
     if (cloth != 0) {
@@ -141,7 +142,8 @@ void draw_bust(Pen *p)
         }
         texture(blob(p, c, 8, 0.01f, hair), TEX_FUR, 30.0f, 0.5f);
     } else {                                        /* parted to one side */
-        float c[] = {-w, 0.62f, -w - 0.02f, 0.74f, -w * 0.8f, 0.9f, -0.05f, 0.97f, w * 0.7f, 0.92f, w + 0.02f, 0.78f, w, 0.64f, w * 0.82f, 0.76f, 0.02f, 0.85f, -w * 0.55f, 0.78f};
+        float c[] = {-w, 0.62f, -w - 0.02f, 0.74f, -w * 0.8f, 0.9f, -0.05f, 0.97f, w * 0.7f, 0.92f, w + 0.02f, 0.78f, w, 0.64f, w * 0.82f, 0.76f,
+            0.02f, 0.85f, -w * 0.55f, 0.78f};
         h = texture(poly(p, c, 10, hair), TEX_FUR, 26.0f, 0.5f);
         h->p[0] = 0.015f * p->scale, h->face = FACE_PILLOW, h->soft = 0.08f * p->scale;
     }
@@ -151,7 +153,8 @@ static void whiskers(Pen *p, float x, float y, int colour)
 {
     for (int i = -1; i <= 1; i += 2)
         for (int k = -1; k <= 1; k++)
-            inked(curve(p, x * (float)i, y + 0.02f * (float)k, (x + 0.14f) * (float)i, y + 0.05f * (float)k + 0.02f, (x + 0.3f) * (float)i, y + 0.09f * (float)k, 0.009f, colour), 0.0f);
+            inked(curve(p, x * (float)i, y + 0.02f * (float)k, (x + 0.14f) * (float)i, y + 0.05f * (float)k + 0.02f, (x + 0.3f) * (float)i,
+                y + 0.09f * (float)k, 0.009f, colour), 0.0f);
 }
 
 static const int furs[] = {ORANGE, GREY, BLACK, WHITE, WOOD, BROWN, CREAM, DARK_GREY, SAND};
@@ -161,7 +164,8 @@ static void cat_head(Pen *p, int fur, int stripe)
     Scene *s = p->s;
     static const int irises[] = {LIME, YELLOW, GREEN, ORANGE, SKY_BLUE};
     for (int i = -1; i <= 1; i += 2) {
-        float k = (float)i, ear[] = {0.36f * k, 0.58f, 0.39f * k, 0.98f, 0.08f * k, 0.78f}, in[] = {0.31f * k, 0.68f, 0.345f * k, 0.9f, 0.17f * k, 0.78f};
+        float k = (float)i, ear[] = {0.36f * k, 0.58f, 0.39f * k, 0.98f, 0.08f * k, 0.78f}, in[] = {0.31f * k, 0.68f, 0.345f * k, 0.9f,
+            0.17f * k, 0.78f};
         Shape *h = poly(p, ear, 3, fur);
         h->p[0] = 0.02f * p->scale, h->face = FACE_PILLOW;
         inked(poly(p, in, 3, PINK), 0.5f);
@@ -171,9 +175,11 @@ static void cat_head(Pen *p, int fur, int stripe)
     int head = s->nshapes - 1;
     if (stripe >= 0) {
         static const float lines[] = {0, 0.72f, 0, 0.95f, -0.1f, 0.72f, -0.13f, 0.92f, 0.1f, 0.72f, 0.13f, 0.92f,
-                                      -0.26f, 0.46f, -0.46f, 0.5f, 0.26f, 0.46f, 0.46f, 0.5f, -0.25f, 0.38f, -0.44f, 0.36f, 0.25f, 0.38f, 0.44f, 0.36f};
+                                      -0.26f, 0.46f, -0.46f, 0.5f, 0.26f, 0.46f, 0.46f, 0.5f, -0.25f, 0.38f, -0.44f, 0.36f, 0.25f, 0.38f, 0.44f,
+                                          0.36f};
         for (int i = 0; i < 7; i++)
-            inked(curve(p, lines[4 * i], lines[4 * i + 1], lines[4 * i], 0.5f * (lines[4 * i + 1] + lines[4 * i + 3]), lines[4 * i + 2], lines[4 * i + 3], 0.05f, stripe), 0.0f);
+            inked(curve(p, lines[4 * i], lines[4 * i + 1], lines[4 * i], 0.5f * (lines[4 * i + 1] + lines[4 * i + 3]), lines[4 * i + 2],
+                lines[4 * i + 3], 0.05f, stripe), 0.0f);
         clip_from(s, head + 1, head);
     }
     int pale = fur == WHITE || fur == CREAM ? fur : WHITE;
@@ -197,7 +203,9 @@ static int stripes_on(Pen *p, int fur)
 {
     if (chance(&p->s->dice, 0.45f))
         return -1;
-    return fur == ORANGE ? BROWN : fur == GREY ? DARK_GREY : fur == BLACK ? DARK_GREY : fur == WHITE ? ORANGE : fur == BROWN ? DARK_BROWN : fur == DARK_GREY ? BLACK : BROWN;
+    static const uint8_t on[COLOURS] = {[ORANGE] = BROWN, [GREY] = DARK_GREY, [BLACK] = DARK_GREY, [WHITE] = ORANGE, [WOOD] = BROWN, [BROWN] = DARK_BROWN,
+                                        [CREAM] = BROWN, [DARK_GREY] = BLACK, [SAND] = BROWN};
+    return on[fur];
 }
 
 void draw_cat_face(Pen *p)
@@ -224,7 +232,8 @@ void draw_cat(Pen *p)                               /* sitting, seen from the fr
     if (stripe >= 0) {
         for (int i = 0; i < 3; i++)
             for (int k = -1; k <= 1; k += 2)
-                inked(curve(p, 0.26f * (float)k, 0.2f + 0.13f * (float)i, 0.18f * (float)k, 0.2f + 0.13f * (float)i, 0.12f * (float)k, 0.16f + 0.13f * (float)i, 0.04f, stripe), 0.0f);
+                inked(curve(p, 0.26f * (float)k, 0.2f + 0.13f * (float)i, 0.18f * (float)k, 0.2f + 0.13f * (float)i, 0.12f * (float)k,
+                    0.16f + 0.13f * (float)i, 0.04f, stripe), 0.0f);
         clip_from(s, body + 1, body);
     }
     for (int k = -1; k <= 1; k += 2) {
@@ -290,7 +299,8 @@ void draw_dog(Pen *p)                               /* standing, seen from the s
     shade_below(p, 0, 0, 0.62f, 0.07f);
     curve(p, -0.45f, 0.5f, -0.62f, 0.6f, -0.62f, 0.85f, 0.09f, fur);
     for (int i = 0; i < 4; i++)
-        capsule(p, (i & 2 ? 0.28f : -0.38f) + 0.1f * (float)(i & 1), 0.36f, 0.06f, (i & 2 ? 0.3f : -0.4f) + 0.1f * (float)(i & 1), 0.05f, 0.045f, fur);
+        capsule(p, (i & 2 ? 0.28f : -0.38f) + 0.1f * (float)(i & 1), 0.36f, 0.06f, (i & 2 ? 0.3f : -0.4f) + 0.1f * (float)(i & 1), 0.05f, 0.045f,
+            fur);
     float c[] = {-0.33f, 0.45f, 0.16f, 0, 0.46f, 0.16f, 0.3f, 0.48f, 0.18f};
     texture(blob(p, c, 3, 0.1f, fur), TEX_FUR, 14.0f, 0.5f);
     Pen h = pen_part(p, 0.42f, 0.38f, 0.62f, 0.0f);

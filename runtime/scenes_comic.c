@@ -11,7 +11,7 @@ static float dot(float px, float py, float period, float radius)     /* of the s
     return smooth(radius + 0.12f, radius - 0.12f, sqrtf(u * u + v * v));
 }
 
-static Rgb shadow_of(Rgb c) { return rgb(c.r * 0.66f, c.g * 0.62f, c.b * 0.74f + 0.03f); }
+static Rgb shadow_of(Rgb c) { return rgb(c.r * 0.70f, c.g * 0.66f, c.b * 0.77f + 0.03f); }
 static Rgb light_of(Rgb c)  { return rgb(c.r + (1.0f - c.r) * 0.26f, c.g + (1.0f - c.g) * 0.26f, c.b + (1.0f - c.b) * 0.18f); }
 
 static Rgb comic_sky(const Scene *s, float y, float px, float py, float period)
@@ -28,6 +28,10 @@ Rgb comic_colour(const Scene *s, const Shape *h, const Surface *f, float px, flo
     Rgb c = mixrgb(h->colour, h->second, f->t.mask);
     if (h->flags & CLOUD)
         c = mixrgb(c, s->comic_low, s->light == LIGHT_NIGHT ? 0.65f : s->light == LIGHT_DUSK ? 0.35f : 0.08f);
+    if (!s->indoor && !(h->flags & (CLOUD | GLOW)))  /* far things pale into the sky, as painters do it */
+        c = mixrgb(c, s->comic_low, 0.38f * f->depth * f->depth);
+    if (s->light == LIGHT_NIGHT && !(h->flags & (CLOUD | GLOW)))
+        c = mulrgb(c, rgb(0.80f, 0.84f, 0.96f));
     if (!(h->flags & NO_LIGHT_STEP)) {
         Rgb flat = c;
         if (f->level > 0.74f)

@@ -1,6 +1,6 @@
 /* scenes_draw.h - inside the scene renderer: the list of shapes that a scene is, and the small deterministic maths below it.
  *
- *   place (scenes_place.c) -> things (scenes_outdoor.c, scenes_indoor.c, scenes_beings.c) -> Shape list, back to front
+ *   place (scenes_place.c, scenes_mood.c) -> things (scenes_outdoor.c, scenes_indoor.c, scenes_beings.c) -> Shape list, back to front
  *     -> scenes_shape.c: which shape is on top at a sample, how far the next ink line is
  *     -> scenes_photo.c / scenes_comic.c: colour of the sample in either look -> scenes.c: pixels, lens
  *
@@ -15,10 +15,39 @@
 #include <math.h>
 #include <stddef.h>
 
+/* Short names to read, long ones for the linker: this lives in a library beside other people's code. */
+#define ellipse        scene_ellipse
+#define tilted_ellipse scene_tilted_ellipse
+#define box            scene_box
+#define capsule        scene_capsule
+#define poly           scene_poly
+#define blob           scene_blob
+#define ring           scene_ring
+#define curve          scene_curve
+#define everywhere     scene_everywhere
+#define land           scene_land
+#define texture        scene_texture
+#define second         scene_second
+#define face           scene_face
+#define flag           scene_flag
+#define inked          scene_inked
+#define shade_below    scene_shade_below
+#define place_lamp     scene_place_lamp
+#define clip_from      scene_clip_from
+#define depth_at       scene_depth_at
+#define develop        scene_develop
+#define set_light      scene_set_light
+#define set_camera     scene_set_camera
+#define noise2         scene_noise2
+#define fbm2           scene_fbm2
+#define colour_of      scene_colour_of
+#define pen_at         scene_pen_at
+#define pen_part       scene_pen_part
+
 /* ---- numbers ---- */
 
 typedef struct { float r, g, b; } Rgb;
-enum { SITES_PER_FILE = 512, DICE_FILES = 5 };
+enum { SITES_PER_FILE = 512, DICE_FILES = 6 };
 typedef struct { uint64_t key; uint16_t visits[SITES_PER_FILE * DICE_FILES]; } Dice;
 
 static inline uint64_t mix64(uint64_t z)           /* splitmix64's finaliser (Steele, Lea, Flood 2014) */
@@ -30,7 +59,7 @@ static inline uint64_t mix64(uint64_t z)           /* splitmix64's finaliser (St
 
 /* Every call site has a stream of its own, its n-th visit gives the n-th number: C does not say in which order arguments and initialisers are
  * evaluated, and two compilers must draw the same scene. So a function that rolls dice may be called once in an expression, a macro below any number
- * of times. A file that rolls defines DICE_FILE (0..4) before it includes this. */
+ * of times. A file that rolls defines DICE_FILE (0..5) before it includes this. */
 static inline float unit_at(Dice *d, int site)    /* [0, 1) */
 {
     uint64_t n = ((uint64_t)d->visits[site]++ << 12) + (uint64_t)site + 1u;
@@ -98,7 +127,8 @@ enum { MAX_SHAPES = 900, MAX_POINTS = 6000, MAX_LAMPS = 6 };
 typedef enum { SHAPE_ALL, SHAPE_LAND, SHAPE_ELLIPSE, SHAPE_BOX, SHAPE_CAPSULE, SHAPE_POLY, SHAPE_BLOB, SHAPE_RING, SHAPE_STROKE } ShapeKind;
 typedef enum { FACE_FLAT, FACE_BALL, FACE_TUBE, FACE_PILLOW, FACE_PUFF, FACE_FLOOR } Face;       /* where the pseudo normal comes from */
 typedef enum {
-    TEX_PLAIN, TEX_SPECKLE, TEX_BRICK, TEX_WOOD, TEX_PLANKS, TEX_GRASS, TEX_WATER, TEX_STONE, TEX_CLOTH, TEX_CHECK, TEX_STRIPE, TEX_BARS, TEX_FUR, TEX_BARK,
+    TEX_PLAIN, TEX_SPECKLE, TEX_BRICK, TEX_WOOD, TEX_PLANKS, TEX_GRASS, TEX_WATER, TEX_STONE, TEX_CLOTH, TEX_CHECK, TEX_STRIPE, TEX_BARS,
+        TEX_FUR, TEX_BARK,
     TEX_LEAF, TEX_SAND, TEX_ROOF, TEX_PLASTER, TEX_WINDOWS, TEX_TILES, TEX_ROCK, TEX_ROAD
 } Texture;
 enum {
@@ -129,11 +159,14 @@ typedef struct { float x, y, radius; Rgb light; } Lamp;
 typedef enum { LIGHT_NOON, LIGHT_MORNING, LIGHT_DUSK, LIGHT_OVERCAST, LIGHT_NIGHT, LIGHT_WINDOW, LIGHT_TUNGSTEN, LIGHTS } LightKind;
 typedef enum { WEATHER_CLEAR, WEATHER_HAZE, WEATHER_RAIN, WEATHER_SNOW, WEATHERS } WeatherKind;
 typedef enum {
-    PLACE_STREET, PLACE_COUNTRY, PLACE_LAKE, PLACE_BEACH, PLACE_CITY, PLACE_FOREST, PLACE_GARDEN, PLACE_TABLE, PLACE_DESK, PLACE_PORTRAIT, PLACE_PET, PLACES
+    PLACE_STREET, PLACE_COUNTRY, PLACE_LAKE, PLACE_BEACH, PLACE_CITY, PLACE_FOREST, PLACE_GARDEN, PLACE_TABLE, PLACE_DESK, PLACE_PORTRAIT,
+        PLACE_PET, PLACES
 } PlaceKind;
 typedef enum {
-    THING_HOUSE, THING_TOWER, THING_TREE, THING_PINE, THING_PALM, THING_BUSH, THING_CAR, THING_PERSON, THING_CAT, THING_DOG, THING_SHEEP, THING_BOAT, THING_CUP,
-    THING_PLATE, THING_FRUIT, THING_BOTTLE, THING_VASE, THING_BOOK, THING_LAMP, THING_MOUNTAIN, THING_SUN, THING_MOON, THING_CLOUD, THING_FLOWER, THING_BIRD,
+    THING_HOUSE, THING_TOWER, THING_TREE, THING_PINE, THING_PALM, THING_BUSH, THING_CAR, THING_PERSON, THING_CAT, THING_DOG, THING_SHEEP,
+        THING_BOAT, THING_CUP,
+    THING_PLATE, THING_FRUIT, THING_BOTTLE, THING_VASE, THING_BOOK, THING_LAMP, THING_MOUNTAIN, THING_SUN, THING_MOON, THING_CLOUD, THING_FLOWER,
+        THING_BIRD,
     THING_FENCE, THING_UMBRELLA, THING_BALLOON, THING_SNOWMAN, THING_MUSHROOM, THINGS
 } ThingKind;
 
@@ -143,7 +176,7 @@ typedef struct {
     bool  indoor;
     uint32_t things;
     /* camera */
-    float horizon, zoom, roll, keystone, pan_x, pan_y, focus, blur;
+    float horizon, zoom, roll, keystone, pan_x, pan_y, focus, blur, softness;
     /* light */
     Rgb   key, ambient, bounce, fog, sky_top, sky_low, comic_top, comic_low;
     float lx, ly, lz;              /* towards the light; y up here, as in normals */
@@ -161,7 +194,8 @@ typedef struct {
 typedef struct { Scene *s; float x, y, scale, flip, ca, sa, depth; } Pen;
 
 typedef enum {
-    RED, CRIMSON, ORANGE, YELLOW, CREAM, LIME, GREEN, DARK_GREEN, TEAL, SKY_BLUE, BLUE, NAVY, PURPLE, PINK, SKIN_LIGHT, SKIN_TAN, SKIN_DARK, BROWN, DARK_BROWN,
+    RED, CRIMSON, ORANGE, YELLOW, CREAM, LIME, GREEN, DARK_GREEN, TEAL, SKY_BLUE, BLUE, NAVY, PURPLE, PINK, SKIN_LIGHT, SKIN_TAN, SKIN_DARK,
+        BROWN, DARK_BROWN,
     WOOD, GREY, DARK_GREY, WHITE, BLACK, SAND, STONE, COLOURS
 } ColourName;
 Rgb colour_of(int name);
@@ -177,8 +211,9 @@ Shape *blob(Pen *p, const float *xyr, int n, float blend, int colour);
 Shape *ring(Pen *p, float cx, float cy, float rx, float ry, float width, int colour);
 Shape *curve(Pen *p, float xa, float ya, float xm, float ym, float xb, float yb, float width, int colour);   /* quadratic, control point m */
 Shape *everywhere(Scene *s, int colour);
-Shape *land(Scene *s, float y, float amplitude, float frequency, float ridge, float depth, int colour);       /* all below a wavy line; ridge 0 hills .. 1 peaks */
-Shape *texture(Shape *h, Texture t, float cells, float strength);         /* cells per unit of the pen's scale; NULL-safe, as the next three */
+/* all below a wavy line; ridge 0 hills .. 1 peaks */
+Shape *land(Scene *s, float y, float amplitude, float frequency, float ridge, float depth, int colour);
+Shape *texture(Shape *h, Texture t, float cells, float strength);         /* cells per unit of the pen's scale */
 Shape *second(Shape *h, int colour);
 Shape *face(Shape *h, Face f, float nx, float ny);
 Shape *flag(Shape *h, unsigned flags);
@@ -188,15 +223,18 @@ void   place_lamp(Pen *p, float cx, float cy, float radius, Rgb light);
 void   clip_from(Scene *s, int first, int on);                            /* shapes from `first` on paint only over shapes from `on` on */
 float  depth_at(const Scene *s, float y);                                  /* of the ground at height y of the frame */
 
-void draw_house(Pen *p);   void draw_tower(Pen *p);   void draw_lighthouse(Pen *p); void draw_block(Pen *p);   void draw_tree(Pen *p);    void draw_pine(Pen *p);
-void draw_palm(Pen *p);    void draw_bush(Pen *p);    void draw_car(Pen *p);        void draw_boat(Pen *p);    void draw_lamp_post(Pen *p); void draw_fence(Pen *p, int posts);
-void draw_flower(Pen *p);  void draw_umbrella(Pen *p); void draw_balloon(Pen *p);   void draw_snowman(Pen *p); void draw_mushroom(Pen *p); void draw_tuft(Pen *p);
-void draw_cloud(Pen *p);   void draw_sun(Pen *p);     void draw_moon(Pen *p);
-void draw_cup(Pen *p, float tilt); void draw_plate(Pen *p, float tilt); void draw_fruit(Pen *p); void draw_bottle(Pen *p); void draw_vase(Pen *p);
-void draw_book(Pen *p);    void draw_table_lamp(Pen *p); void draw_window(Pen *p);
-void draw_person(Pen *p);  void draw_bust(Pen *p);    void draw_cat(Pen *p);        void draw_cat_face(Pen *p); void draw_dog_face(Pen *p); void draw_dog(Pen *p);
-void draw_sheep(Pen *p);   void draw_bird(Pen *p);    void draw_gull(Pen *p);
+void draw_house(Pen *p); void draw_tower(Pen *p); void draw_lighthouse(Pen *p); void draw_block(Pen *p);
+void draw_tree(Pen *p); void draw_pine(Pen *p); void draw_palm(Pen *p); void draw_bush(Pen *p); void draw_car(Pen *p);
+void draw_boat(Pen *p); void draw_lamp_post(Pen *p); void draw_fence(Pen *p, int posts); void draw_flower(Pen *p);
+void draw_umbrella(Pen *p); void draw_balloon(Pen *p); void draw_snowman(Pen *p); void draw_mushroom(Pen *p);
+void draw_tuft(Pen *p); void draw_cloud(Pen *p); void draw_sun(Pen *p); void draw_moon(Pen *p);
+void draw_cup(Pen *p, float tilt); void draw_plate(Pen *p, float tilt); void draw_fruit(Pen *p); void draw_bottle(Pen *p);
+void draw_vase(Pen *p); void draw_book(Pen *p); void draw_table_lamp(Pen *p); void draw_window(Pen *p);
+void draw_person(Pen *p); void draw_bust(Pen *p); void draw_cat(Pen *p); void draw_cat_face(Pen *p);
+void draw_dog_face(Pen *p); void draw_dog(Pen *p); void draw_sheep(Pen *p); void draw_bird(Pen *p); void draw_gull(Pen *p);
 
+void set_light(Scene *s);                                                 /* after the place is known */
+void set_camera(Scene *s);
 void scene_build(Scene *s, uint64_t seed, uint64_t index);                /* fills every field */
 
 /* ---- from shapes to colours ---- */
@@ -207,7 +245,8 @@ typedef struct {
     float  x, y, shade, depth;                         /* where, in the scene; 1 open .. 0 in a cast shadow */
     Normal n;
     Texel  t;
-    float  lambert, level, shine;                      /* direct light; 0 shadow .. 1 full light, which the comic's tones follow; mirror of the light */
+    /* direct light; 0 shadow .. 1 full light, which the comic's tones follow; mirror of the light */
+    float  lambert, level, shine;
 } Surface;
 
 float   shape_distance(const Scene *s, const Shape *h, float x, float y);     /* signed, negative inside, in frame units */
@@ -215,7 +254,8 @@ Normal  shape_normal(const Scene *s, const Shape *h, float x, float y);
 void    shape_local(const Shape *h, float x, float y, float *lx, float *ly);
 Surface surface_at(const Scene *s, const Shape *h, float x, float y, float shade);
 Rgb     photo_colour(const Scene *s, const Shape *h, const Surface *f);       /* linear light */
-Rgb     comic_colour(const Scene *s, const Shape *h, const Surface *f, float px, float py, float period);     /* px, py in pixels; period of the dots */
+/* px, py in pixels; period of the dots */
+Rgb     comic_colour(const Scene *s, const Shape *h, const Surface *f, float px, float py, float period);
 /* Lens and film. linear (3,size,size) becomes a blurred copy; coc (size,size): 0 sharp .. 1 out of focus; false: out of memory, photo untouched */
 bool    develop(const Scene *s, int size, float *linear, const float *coc, float *photo, uint32_t film);
 

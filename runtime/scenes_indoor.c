@@ -121,7 +121,7 @@ void draw_fruit(Pen *p)
     } else {                                        /* grapes */
         int c = chance(&s->dice, 0.6f) ? PURPLE : LIME;
         for (int row = 0; row < 4; row++)
-            for (int i = 0; i <= 3 - row / 1 && i < 4; i++) {
+            for (int i = 0; i < 4 - row; i++) {
                 float x = ((float)i - 0.5f * (float)(3 - row)) * 0.26f, y = 0.72f - 0.2f * (float)row;
                 ellipse(p, x, y, 0.145f, 0.145f, c)->gloss = 0.8f;
             }
@@ -135,7 +135,8 @@ void draw_bottle(Pen *p)
     Scene *s = p->s;
     note(p, THING_BOTTLE);
     int c = any(&p->s->dice, glass);
-    float w = between(&s->dice, 0.13f, 0.18f), t[] = {-w, 0.02f, w, 0.02f, w, 0.55f, w * 0.85f, 0.64f, 0.055f, 0.74f, 0.05f, 0.95f, -0.05f, 0.95f, -0.055f, 0.74f, -w * 0.85f, 0.64f, -w, 0.55f};
+    float w = between(&s->dice, 0.13f, 0.18f), t[] = {-w, 0.02f, w, 0.02f, w, 0.55f, w * 0.85f, 0.64f, 0.055f, 0.74f, 0.05f, 0.95f, -0.05f,
+        0.95f, -0.055f, 0.74f, -w * 0.85f, 0.64f, -w, 0.55f};
     shade_below(p, 0, 0.02f, w * 2.0f, 0.07f);
     Shape *h = poly(p, t, 10, c);
     h->face = FACE_TUBE, h->p[1] = w * p->scale, h->gloss = 1.0f;
@@ -211,9 +212,8 @@ void draw_window(Pen *p)                            /* seen on the wall: 1 high,
     Scene *s = p->s;
     bool night = s->light == LIGHT_TUNGSTEN;
     box(p, 0, 0.5f, 0.42f, 0.52f, 0.0f, WHITE);
-    Shape *g = flag(inked(box(p, 0, 0.5f, 0.36f, 0.46f, 0.0f, night ? NAVY : SKY_BLUE), 0.7f), GLOW | NO_LIGHT_STEP);
+    flag(inked(box(p, 0, 0.5f, 0.36f, 0.46f, 0.0f, night ? NAVY : SKY_BLUE), 0.7f), GLOW | NO_LIGHT_STEP);
     int on = s->nshapes - 1;
-    (void)g;
     if (!night) {
         Pen t = pen_part(p, between(&s->dice, -0.2f, 0.2f), 0.0f, 0.6f, 0.0f);
         float c[] = {0, 0.25f, 0.3f, -0.4f, 0.12f, 0.24f, 0.42f, 0.15f, 0.26f};

@@ -13,7 +13,7 @@ static bool snowy(const Scene *s) { return s->weather == WEATHER_SNOW; }
 static void pane(Pen *p, float cx, float cy, float hx, float hy)
 {
     bool lit = dark_out(p->s) && chance(&p->s->dice, 0.7f);
-    flag(box(p, cx, cy, hx + 0.025f, hy + 0.025f, 0.0f, WHITE), 0);
+    box(p, cx, cy, hx + 0.025f, hy + 0.025f, 0.0f, WHITE);
     Shape *g = inked(box(p, cx, cy, hx, hy, 0.0f, lit ? YELLOW : SKY_BLUE), 0.6f);
     g->gloss = lit ? 0.0f : 0.5f;
     if (lit)
@@ -26,7 +26,8 @@ static void pane(Pen *p, float cx, float cy, float hx, float hy)
 
 void draw_house(Pen *p)
 {
-    static const int walls[] = {CREAM, WHITE, SKIN_TAN, PINK, SAND, SKY_BLUE, YELLOW, STONE, RED, LIME}, roofs[] = {RED, CRIMSON, BROWN, DARK_GREY, TEAL, ORANGE, NAVY};
+    static const int walls[] = {CREAM, WHITE, SKIN_TAN, PINK, SAND, SKY_BLUE, YELLOW, STONE, RED, LIME}, roofs[] = {RED, CRIMSON, BROWN,
+        DARK_GREY, TEAL, ORANGE, NAVY};
     static const int doors[] = {BLUE, GREEN, BROWN, RED, PURPLE};
     Scene *s = p->s;
     note(p, THING_HOUSE);
@@ -82,7 +83,8 @@ void draw_tower(Pen *p)
         poly(p, pennant, 3, RED);
     } else {
         for (int i = -2; i <= 2; i++)
-            texture(face(box(p, (float)i * 0.09f, 0.81f, 0.03f, 0.045f, 0.0f, wall), FACE_FLAT, 0.3f * (float)i * p->flip, 0), TEX_PLASTER, 30.0f, 0.4f);
+            texture(face(box(p, (float)i * 0.09f, 0.81f, 0.03f, 0.045f, 0.0f, wall), FACE_FLAT, 0.3f * (float)i * p->flip, 0), TEX_PLASTER,
+                30.0f, 0.4f);
     }
     for (int i = 0; i < 3; i++) {
         float y = 0.2f + 0.2f * (float)i;
@@ -111,7 +113,7 @@ void draw_lighthouse(Pen *p)
 
 void draw_block(Pen *p)                             /* a city block with a grid of windows */
 {
-    static const int walls[] = {STONE, GREY, SKIN_TAN, TEAL, BLUE, CREAM, BROWN, DARK_GREY, PINK, NAVY, ORANGE};
+    static const int walls[] = {STONE, GREY, SKIN_TAN, TEAL, BLUE, CREAM, SAND, PINK, SKY_BLUE, ORANGE, WHITE};
     Scene *s = p->s;
     note(p, THING_TOWER);
     int wall = any(&p->s->dice, walls);
@@ -119,7 +121,8 @@ void draw_block(Pen *p)                             /* a city block with a grid 
     bool night = dark_out(s);
     float wing[] = {w, 0, w + side, 0.0f, w + side, 0.96f, w, 1.0f};
     texture(face(poly(p, wing, 4, wall), FACE_FLAT, 0.8f * p->flip, 0), TEX_PLASTER, 30.0f, 0.3f);
-    Shape *b = second(texture(box(p, 0, 0.5f, w, 0.5f, 0.0f, wall), TEX_WINDOWS, rows, 0.3f), night ? YELLOW : wall == NAVY || wall == BLUE || wall == DARK_GREY ? SKY_BLUE : NAVY);
+    Shape *b = second(texture(box(p, 0, 0.5f, w, 0.5f, 0.0f, wall), TEX_WINDOWS, rows, 0.3f),
+        night ? YELLOW : wall == BLUE || wall == TEAL ? SKY_BLUE : NAVY);
     b->gloss = 0.0f;
     if (chance(&s->dice, 0.4f))
         box(p, 0.0f, 1.03f, w * 0.5f, 0.035f, 0.0f, wall);
@@ -158,7 +161,8 @@ void draw_tree(Pen *p)
         inked(texture(blob(p, cap, 3, 0.05f, WHITE), TEX_SPECKLE, 20.0f, 0.2f), 0.7f);
     } else if (leaf != BROWN && chance(&s->dice, 0.25f)) {
         for (int i = 0; i < 7; i++)
-            inked(ellipse(p, 0.26f * cos_turn(0.37f * (float)i), 0.68f + 0.2f * sin_turn(0.37f * (float)i), 0.03f, 0.03f, leaf == RED ? YELLOW : RED), 0.7f);
+            inked(ellipse(p, 0.26f * cos_turn(0.37f * (float)i), 0.68f + 0.2f * sin_turn(0.37f * (float)i), 0.03f, 0.03f,
+                leaf == RED ? YELLOW : RED), 0.7f);
     }
 }
 
@@ -171,11 +175,13 @@ void draw_pine(Pen *p)
     texture(capsule(p, 0, 0.0f, 0.04f, 0, 0.25f, 0.04f, BROWN), TEX_BARK, 20.0f, 0.5f);
     for (int i = 0; i < 4; i++) {
         float y = 0.14f + 0.2f * (float)i, w = 0.3f - 0.058f * (float)i, h = 0.34f - 0.02f * (float)i;
-        float t[] = {-w, y, -w * 0.5f, y - 0.03f, 0, y + 0.015f, w * 0.5f, y - 0.03f, w, y, w * 0.3f, y + h * 0.55f, 0, y + h, -w * 0.3f, y + h * 0.55f};
+        float t[] = {-w, y, -w * 0.5f, y - 0.03f, 0, y + 0.015f, w * 0.5f, y - 0.03f, w, y, w * 0.3f, y + h * 0.55f, 0, y + h, -w * 0.3f,
+            y + h * 0.55f};
         Shape *h1 = texture(poly(p, t, 8, leaf), TEX_LEAF, 22.0f, 0.8f);
         h1->face = FACE_PILLOW, h1->soft = 0.16f * p->scale;
         if (snowy(s)) {
-            float c[] = {-w * 0.45f, y + h * 0.38f, -w * 0.15f, y + h * 0.45f, 0.02f, y + h * 0.34f, w * 0.2f, y + h * 0.46f, w * 0.42f, y + h * 0.4f, 0, y + h};
+            float c[] = {-w * 0.45f, y + h * 0.38f, -w * 0.15f, y + h * 0.45f, 0.02f, y + h * 0.34f, w * 0.2f, y + h * 0.46f, w * 0.42f,
+                y + h * 0.4f, 0, y + h};
             inked(poly(p, c, 6, WHITE), 0.6f);
         }
     }
@@ -190,7 +196,8 @@ void draw_palm(Pen *p)
     for (int i = 0; i < 7; i++) {
         float a = -0.06f + 0.62f * (float)i / 6.0f, l = between(&p->s->dice, 0.3f, 0.38f);
         float dx = l * cos_turn(a), dy = l * sin_turn(a) * 0.75f, bend = 0.13f;
-        Shape *h = curve(p, lean, 0.78f, lean + 0.6f * dx, 0.8f + 0.75f * dy + bend * 0.5f, lean + dx, 0.76f + dy - bend, 0.1f, (i & 1) ? GREEN : DARK_GREEN);
+        Shape *h = curve(p, lean, 0.78f, lean + 0.6f * dx, 0.8f + 0.75f * dy + bend * 0.5f, lean + dx, 0.76f + dy - bend, 0.1f,
+            (i & 1) ? GREEN : DARK_GREEN);
         texture(h, TEX_LEAF, 20.0f, 0.5f);
     }
     inked(ellipse(p, lean - 0.03f, 0.75f, 0.035f, 0.035f, BROWN), 0.8f);
@@ -277,7 +284,8 @@ void draw_car(Pen *p)                               /* 1 high, 2.4 long */
     float cabin[] = {-0.8f, 0.6f, van ? -0.85f : -0.5f, 1.0f, 0.35f, 1.0f, 0.72f, 0.6f};
     Shape *c = face(poly(p, cabin, 4, paint), FACE_FLAT, 0, 0.45f);
     c->p[0] = 0.03f * p->scale, c->gloss = 0.8f;
-    float back[] = {-0.66f, 0.62f, van ? -0.7f : -0.43f, 0.92f, -0.1f, 0.92f, -0.1f, 0.62f}, front[] = {0.0f, 0.62f, 0.0f, 0.92f, 0.29f, 0.92f, 0.56f, 0.62f};
+    float back[] = {-0.66f, 0.62f, van ? -0.7f : -0.43f, 0.92f, -0.1f, 0.92f, -0.1f, 0.62f}, front[] = {0.0f, 0.62f, 0.0f, 0.92f, 0.29f, 0.92f,
+        0.56f, 0.62f};
     Shape *g = inked(poly(p, back, 4, dark_out(s) ? NAVY : SKY_BLUE), 0.8f);
     g->gloss = 0.9f;
     g = inked(poly(p, front, 4, dark_out(s) ? NAVY : SKY_BLUE), 0.8f);
@@ -306,7 +314,8 @@ void draw_boat(Pen *p)
     shade_below(p, 0, -0.03f, 0.5f, 0.05f);
     capsule(p, 0.0f, 0.15f, 0.012f, 0.0f, 1.05f, 0.01f, BROWN);
     float main_sail[] = {0.03f, 0.24f, 0.42f, 0.26f, 0.25f, 0.6f, 0.03f, 1.0f}, jib[] = {-0.04f, 0.25f, -0.36f, 0.25f, -0.04f, 0.88f};
-    Shape *h = second(texture(poly(p, main_sail, 4, sail), chance(&s->dice, 0.5f) ? TEX_CLOTH : TEX_STRIPE, chance(&s->dice, 0.5f) ? 20.0f : 4.0f, 0.25f), chance(&s->dice, 0.5f) ? sail : RED);
+    Shape *h = second(texture(poly(p, main_sail, 4, sail), chance(&s->dice, 0.5f) ? TEX_CLOTH : TEX_STRIPE, chance(&s->dice,
+        0.5f) ? 20.0f : 4.0f, 0.25f), chance(&s->dice, 0.5f) ? sail : RED);
     face(h, FACE_FLAT, 0.35f * p->flip, 0.1f);
     texture(face(poly(p, jib, 3, chance(&s->dice, 0.6f) ? sail : WHITE), FACE_FLAT, -0.3f * p->flip, 0.1f), TEX_CLOTH, 20.0f, 0.2f);
     float body[] = {-0.48f, 0.2f, 0.46f, 0.2f, 0.36f, 0.0f, 0.2f, -0.06f, -0.26f, -0.06f, -0.38f, 0.02f};
@@ -354,7 +363,8 @@ void draw_umbrella(Pen *p)
     capsule(p, 0, 0, 0.016f, 0, 0.95f, 0.014f, WOOD);
     static const float rib[] = {-0.5f, -0.3f, -0.1f, 0.1f, 0.3f, 0.5f};
     for (int i = 0; i < 5; i++) {
-        float x0 = rib[i], x1 = rib[i + 1], y0 = 0.7f, t[] = {x0, y0, 0.5f * (x0 + x1), y0 + 0.02f, x1, y0, x1 * 0.75f, 0.86f, x1 * 0.35f, 0.96f, 0, 1.0f, x0 * 0.35f, 0.96f, x0 * 0.75f, 0.86f};
+        float x0 = rib[i], x1 = rib[i + 1], y0 = 0.7f, t[] = {x0, y0, 0.5f * (x0 + x1), y0 + 0.02f, x1, y0, x1 * 0.75f, 0.86f, x1 * 0.35f, 0.96f,
+            0, 1.0f, x0 * 0.35f, 0.96f, x0 * 0.75f, 0.86f};
         texture(face(poly(p, t, 8, (i & 1) ? d : c), FACE_FLAT, p->flip * 0.32f * (float)(i - 2), 0.45f), TEX_CLOTH, 24.0f, 0.25f);
     }
 }

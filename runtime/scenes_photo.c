@@ -48,7 +48,8 @@ static Texel pattern(const Scene *s, const Shape *h, float x, float y, float u, 
     case TEX_SPECKLE: return (Texel){fbm2(u, v, 2, q), 0, 0};
     case TEX_BRICK:   return courses(u, v, 0.5f, 1.0f, 0.5f, 0.1f, q);
     case TEX_TILES:   return courses(u, v, 0.6f, 0.6f, 0.0f, 0.06f, q);
-    case TEX_STONE:   u += 0.3f * noise2(u * 1.3f, v * 1.3f, q); v += 0.25f * noise2(u * 1.7f, v * 1.7f, q + 1u); return courses(u, v, 0.4f, 0.6f, 0.45f, 0.09f, q);
+    case TEX_STONE:   u += 0.3f * noise2(u * 1.3f, v * 1.3f, q); v += 0.25f * noise2(u * 1.7f, v * 1.7f, q + 1u); return courses(u, v, 0.4f,
+        0.6f, 0.45f, 0.09f, q);
     case TEX_ROOF:    return courses(u, v, 0.8f, 0.8f, 0.5f, 0.09f, q);
     case TEX_WOOD: {
         float board = floor_of(v * 0.8f), f = fract(v * 0.8f), k = hashf((int32_t)board, 3, q);
@@ -121,13 +122,15 @@ Surface surface_at(const Scene *s, const Shape *h, float x, float y, float shade
     f.t = texel_at(s, h, x, y);
     float lambert = f.n.x * s->lx + f.n.y * s->ly + f.n.z * s->lz;
     lambert = lambert > 0.0f ? lambert : 0.0f;
-    /* A wall or a floor keeps its middle tone whatever the sun's height: its brightness alone cannot tell a pale wall in the shade from a dark one in the sun. */
+    /* A wall or a floor keeps its middle tone at any height of the sun: brightness alone cannot tell a pale wall in the shade from a dark one in
+     * the sun. */
     bool plain = h->face == FACE_FLOOR || (h->face == FACE_FLAT && h->kind != SHAPE_LAND && fabsf(h->nx) < 0.4f);
     f.level = (plain ? 0.55f : lambert) * shade;
     f.lambert = plain ? lerpf(lambert, 0.6f, 0.6f) : lambert;
     if (!(h->flags & CLOUD))
         for (int i = 0; i < s->nlamps; i++)
-            f.level += 0.9f * luma(s->lamp[i].light) * lamp_fall(&s->lamp[i], x, y) * (s->light == LIGHT_NIGHT || s->light == LIGHT_TUNGSTEN ? 1.0f : 0.0f);
+            f.level += 0.9f * luma(s->lamp[i].light) * lamp_fall(&s->lamp[i], x,
+                y) * (s->light == LIGHT_NIGHT || s->light == LIGHT_TUNGSTEN ? 1.0f : 0.0f);
     if (h->gloss > 0.0f) {                          /* Blinn: the half vector of light and eye */
         float k = 1.0f / sqrtf(2.0f + 2.0f * s->lz), q = (f.n.x * s->lx + f.n.y * s->ly + f.n.z * (s->lz + 1.0f)) * k;
         q = q > 0.0f ? q * q : 0.0f;

@@ -1,4 +1,4 @@
-/* scenes_place.c - what a scene is about: place, light, weather, camera, and which things stand where.
+/* scenes_place.c - what a scene is about: the place, and which things stand where.
  * Everything is drawn from one stream of dice seeded by (seed, index), back to front.
  */
 #define DICE_FILE 4
@@ -9,8 +9,10 @@
 static const char *const places[PLACES] = {"street", "country", "lake", "beach", "city", "forest", "garden", "table", "desk", "portrait", "pet"};
 static const char *const lights[LIGHTS] = {"noon", "morning", "dusk", "overcast", "night", "window", "tungsten"};
 static const char *const weathers[WEATHERS] = {"clear", "haze", "rain", "snow"};
-static const char *const things[THINGS] = {"house", "tower", "tree", "pine", "palm", "bush", "car", "person", "cat", "dog", "sheep", "boat", "cup", "plate", "fruit", "bottle",
-                                           "vase", "book", "lamp", "mountain", "sun", "moon", "cloud", "flower", "bird", "fence", "umbrella", "balloon", "snowman", "mushroom"};
+static const char *const things[THINGS] = {"house", "tower", "tree", "pine", "palm", "bush", "car", "person", "cat", "dog", "sheep", "boat",
+    "cup", "plate", "fruit", "bottle",
+                                           "vase", "book", "lamp", "mountain", "sun", "moon", "cloud", "flower", "bird", "fence", "umbrella",
+                                               "balloon", "snowman", "mushroom"};
 
 const char *scene_place_name(int i)   { return i >= 0 && i < PLACES ? places[i] : NULL; }
 const char *scene_light_name(int i)   { return i >= 0 && i < LIGHTS ? lights[i] : NULL; }
@@ -18,87 +20,6 @@ const char *scene_weather_name(int i) { return i >= 0 && i < WEATHERS ? weathers
 const char *scene_object_name(int i)  { return i >= 0 && i < THINGS ? things[i] : NULL; }
 
 static void note(Scene *s, ThingKind k) { s->things |= 1u << k; }
-
-/* ---- light and weather ---- */
-
-typedef struct {
-    Rgb   key, ambient, bounce, sky_top, sky_low;                    /* linear light */
-    Rgb   comic_top, comic_low;
-    float up_lo, up_hi, target, contrast;
-} Mood;
-
-static const Mood moods[LIGHTS] = {
-    [LIGHT_NOON]     = {{1.00f, 0.96f, 0.88f}, {0.30f, 0.34f, 0.40f}, {0.12f, 0.11f, 0.09f}, {0.16f, 0.30f, 0.58f}, {0.50f, 0.62f, 0.74f},
-                        {0.36f, 0.70f, 0.95f}, {0.74f, 0.91f, 0.98f}, 0.60f, 0.85f, 0.27f, 1.00f},
-    [LIGHT_MORNING]  = {{1.00f, 0.82f, 0.58f}, {0.28f, 0.32f, 0.42f}, {0.12f, 0.10f, 0.08f}, {0.26f, 0.38f, 0.58f}, {0.80f, 0.70f, 0.52f},
-                        {0.50f, 0.80f, 0.95f}, {0.99f, 0.92f, 0.72f}, 0.35f, 0.55f, 0.26f, 1.00f},
-    [LIGHT_DUSK]     = {{1.00f, 0.48f, 0.20f}, {0.24f, 0.20f, 0.34f}, {0.12f, 0.07f, 0.06f}, {0.20f, 0.16f, 0.34f}, {0.95f, 0.45f, 0.18f},
-                        {0.62f, 0.42f, 0.74f}, {0.99f, 0.66f, 0.38f}, 0.28f, 0.45f, 0.19f, 1.00f},
-    [LIGHT_OVERCAST] = {{0.46f, 0.48f, 0.50f}, {0.44f, 0.47f, 0.51f}, {0.10f, 0.10f, 0.10f}, {0.36f, 0.39f, 0.43f}, {0.52f, 0.54f, 0.56f},
-                        {0.66f, 0.75f, 0.82f}, {0.87f, 0.90f, 0.92f}, 0.70f, 0.90f, 0.20f, 0.90f},
-    [LIGHT_NIGHT]    = {{0.34f, 0.42f, 0.70f}, {0.14f, 0.19f, 0.36f}, {0.05f, 0.05f, 0.08f}, {0.02f, 0.03f, 0.09f}, {0.08f, 0.11f, 0.24f},
-                        {0.14f, 0.20f, 0.48f}, {0.30f, 0.40f, 0.70f}, 0.50f, 0.75f, 0.120f, 1.00f},
-    [LIGHT_WINDOW]   = {{0.90f, 0.95f, 1.00f}, {0.26f, 0.26f, 0.27f}, {0.10f, 0.09f, 0.07f}, {0.6f, 0.7f, 0.8f}, {0.6f, 0.7f, 0.8f},
-                        {0.5f, 0.8f, 0.95f}, {0.8f, 0.92f, 0.98f}, 0.40f, 0.65f, 0.22f, 0.95f},
-    [LIGHT_TUNGSTEN] = {{1.00f, 0.66f, 0.34f}, {0.26f, 0.19f, 0.13f}, {0.12f, 0.07f, 0.04f}, {0.05f, 0.06f, 0.12f}, {0.05f, 0.06f, 0.12f},
-                        {0.14f, 0.20f, 0.48f}, {0.30f, 0.40f, 0.70f}, 0.45f, 0.75f, 0.17f, 0.95f},
-};
-
-/* A camera's automatic white balance takes off a third of the light's colour. */
-static Rgb calm(Rgb c) { float grey = luma(c); return mixrgb(c, rgb(grey, grey, grey), 0.33f); }
-
-static void set_light(Scene *s)
-{
-    static const int outdoors[] = {LIGHT_NOON, LIGHT_NOON, LIGHT_NOON, LIGHT_MORNING, LIGHT_MORNING, LIGHT_DUSK, LIGHT_DUSK, LIGHT_OVERCAST, LIGHT_OVERCAST, LIGHT_NIGHT};
-    static const int indoors[] = {LIGHT_WINDOW, LIGHT_WINDOW, LIGHT_TUNGSTEN, LIGHT_TUNGSTEN, LIGHT_MORNING, LIGHT_OVERCAST};
-    Dice *d = &s->dice;
-    s->light = s->indoor ? any(&s->dice, indoors) : any(&s->dice, outdoors);
-    s->weather = s->indoor ? WEATHER_CLEAR : chance(d, 0.5f) ? WEATHER_CLEAR : chance(d, 0.45f) ? WEATHER_HAZE : chance(d, 0.5f) ? WEATHER_RAIN : WEATHER_SNOW;
-    if (s->weather == WEATHER_RAIN || s->weather == WEATHER_SNOW)
-        s->light = s->light == LIGHT_NIGHT || s->light == LIGHT_DUSK ? s->light : LIGHT_OVERCAST;
-    const Mood *m = &moods[s->light];
-    float warm = between(d, -0.06f, 0.06f), green = between(d, -0.03f, 0.03f);
-    Rgb cast = rgb(1.0f + warm, 1.0f + green, 1.0f - warm);          /* the white balance is never quite right */
-    s->key = mulrgb(calm(m->key), cast);
-    s->ambient = mulrgb(calm(m->ambient), cast);
-    s->bounce = mulrgb(m->bounce, cast);
-    s->sky_top = mulrgb(m->sky_top, cast);
-    s->sky_low = mulrgb(m->sky_low, cast);
-    s->comic_top = m->comic_top;
-    s->comic_low = m->comic_low;
-    s->target = m->target * between(d, 0.44f, 0.60f);
-    s->contrast = m->contrast * between(d, 0.88f, 1.0f);
-    float up = between(d, m->up_lo, m->up_hi), flat = sqrtf(1.0f - up * up), side = between(d, 0.35f, 0.8f) * (chance(d, 0.5f) ? 1.0f : -1.0f);
-    s->lx = flat * side;
-    s->ly = up;
-    s->lz = flat * sqrtf(1.0f - side * side);
-    s->fog = mixrgb(s->sky_low, s->sky_top, 0.25f);
-    s->fog_density = s->indoor ? 0.0f : between(d, 0.1f, 0.3f);
-    if (s->weather == WEATHER_HAZE) {
-        s->fog_density = between(d, 0.45f, 0.95f);
-        s->contrast *= 0.94f;
-    } else if (s->weather == WEATHER_RAIN || s->weather == WEATHER_SNOW) {
-        s->fog_density = between(d, 0.3f, 0.6f);
-        s->key = mixrgb(s->key, s->ambient, 0.35f);
-        float grey = luma(s->sky_top);
-        s->sky_top = mixrgb(s->sky_top, rgb(grey, grey, grey), 0.6f);
-    }
-    s->noise = between(d, 0.006f, 0.026f) * (s->light == LIGHT_NIGHT ? 1.5f : 1.0f);
-    s->vignette = between(d, 0.08f, 0.28f);
-}
-
-static void set_camera(Scene *s)
-{
-    Dice *d = &s->dice;
-    s->zoom = s->indoor ? between(d, 1.0f, 1.3f) : between(d, 1.1f, 1.6f);
-    s->roll = between(d, -0.014f, 0.014f) * (chance(d, 0.3f) ? 2.5f : 1.0f);      /* turns */
-    s->keystone = between(d, -0.1f, 0.1f);
-    s->pan_x = between(d, -0.5f, 0.5f) * (1.0f - 1.0f / s->zoom);
-    s->pan_y = between(d, -0.3f, 0.5f) * (1.0f - 1.0f / s->zoom);
-    s->horizon = between(d, 0.36f, 0.58f);
-    s->focus = 0.35f;
-    s->blur = between(d, 0.3f, 1.3f);
-}
 
 /* ---- grounds and skies ---- */
 
@@ -114,7 +35,8 @@ static void lay_sky(Scene *s, bool clouds)
         }
     }
     if (clear && s->light != LIGHT_OVERCAST && chance(d, 0.55f)) {
-        Pen p = pen_at(s, clampf(0.5f + 0.42f * s->lx / (fabsf(s->lx) + 0.2f), 0.1f, 0.9f), s->horizon * between(d, 0.25f, 0.7f), between(d, 0.045f, 0.075f), 1.0f);
+        Pen p = pen_at(s, clampf(0.5f + 0.42f * s->lx / (fabsf(s->lx) + 0.2f), 0.1f, 0.9f), s->horizon * between(d, 0.25f, 0.7f), between(d,
+            0.045f, 0.075f), 1.0f);
         if (s->light == LIGHT_NIGHT)
             draw_moon(&p);
         else
@@ -142,16 +64,17 @@ static Shape *lay_ground(Scene *s, float y, int colour, Texture t, float cells, 
     return face(h, FACE_FLOOR, 0, 0);
 }
 
-static int meadow(Scene *s) { static const int c[] = {GREEN, LIME, GREEN, SAND, DARK_GREEN}; return any(&s->dice, c); }
+static int meadow(Scene *s) { static const int c[] = {GREEN, LIME, LIME, SAND, GREEN}; return any(&s->dice, c); }
 
 static void lay_mountains(Scene *s)
 {
-    static const int rocks[] = {BLUE, PURPLE, GREY, TEAL, STONE, NAVY, BROWN};
+    static const int rocks[] = {BLUE, PURPLE, GREY, TEAL, STONE, SKIN_TAN, WOOD};
     Dice *d = &s->dice;
     note(s, THING_MOUNTAIN);
     for (int i = 0, n = 1 + pick(d, 2); i < n; i++) {
         float y = s->horizon - 0.02f + 0.03f * (float)i;
-        Shape *h = land(s, y, between(d, 0.1f, 0.2f) * (1.0f - 0.3f * (float)i), between(d, 1.8f, 3.2f), 1.0f, 0.95f - 0.15f * (float)i, any(&s->dice, rocks));
+        Shape *h = land(s, y, between(d, 0.1f, 0.2f) * (1.0f - 0.3f * (float)i), between(d, 1.8f, 3.2f), 1.0f, 0.95f - 0.15f * (float)i,
+            any(&s->dice, rocks));
         texture(h, TEX_ROCK, 16.0f, 0.6f);
         if (chance(d, 0.6f) || s->weather == WEATHER_SNOW)
             second(h, WHITE);
@@ -162,7 +85,8 @@ static void lay_hills(Scene *s)
 {
     static const int c[] = {GREEN, DARK_GREEN, LIME, TEAL};
     for (int i = 0, n = 1 + pick(&s->dice, 2); i < n; i++) {
-        Shape *h = land(s, s->horizon + 0.01f + 0.03f * (float)i, between(&s->dice, 0.02f, 0.06f), between(&s->dice, 1.5f, 4.0f), 0.0f, 0.85f - 0.15f * (float)i,
+        Shape *h = land(s, s->horizon + 0.01f + 0.03f * (float)i, between(&s->dice, 0.02f, 0.06f), between(&s->dice, 1.5f, 4.0f), 0.0f,
+            0.85f - 0.15f * (float)i,
                         s->weather == WEATHER_SNOW ? WHITE : any(&s->dice, c));
         texture(h, TEX_LEAF, 30.0f, 0.4f);
     }
@@ -192,6 +116,24 @@ static void tufts(Scene *s, int n, float from)
         Pen p = stand(s, unit(&s->dice), lerpf(from, 1.02f, unit(&s->dice)), 0.075f);
         draw_tuft(&p);
     }
+}
+
+static void aloft(Scene *s)
+{
+    Dice *d = &s->dice;
+    if (s->weather > WEATHER_HAZE || chance(d, 0.6f))
+        return;
+    Pen p = pen_at(s, between(d, 0.15f, 0.85f), s->horizon * between(d, 0.6f, 0.8f), between(d, 0.18f, 0.32f), 0.75f);
+    draw_balloon(&p);
+}
+
+static void snowman(Scene *s)
+{
+    Dice *d = &s->dice;
+    if (s->weather != WEATHER_SNOW || chance(d, 0.25f))
+        return;
+    Pen p = stand(s, between(d, 0.2f, 0.8f), lerpf(s->horizon, 1.0f, 0.75f), 0.55f);
+    draw_snowman(&p);
 }
 
 static void falling(Scene *s)                       /* the near flakes and drops, seen in both looks */
@@ -235,7 +177,7 @@ static void street(Scene *s)
             draw_tree(&p);
     }
     float top = base + between(d, 0.07f, 0.11f);
-    Shape *road = land(s, top, 0.0f, 1.0f, 0.0f, 0.5f, DARK_GREY);
+    Shape *road = land(s, top, 0.0f, 1.0f, 0.0f, 0.5f, GREY);
     second(texture(face(road, FACE_FLOOR, 0, 0), TEX_ROAD, 7.0f, 0.35f), WHITE);
     if (chance(d, 0.5f)) {
         Pen p = stand(s, between(d, 0.05f, 0.95f), top, 1.0f);
@@ -263,16 +205,14 @@ static void street(Scene *s)
 
 static void country(Scene *s)
 {
-    static const Draw far_things[] = {draw_tree, draw_pine, draw_bush, draw_tree}, near_things[] = {draw_sheep, draw_flower, draw_dog, draw_bush, draw_sheep, draw_mushroom};
+    static const Draw far_things[] = {draw_tree, draw_pine, draw_bush, draw_tree}, near_things[] = {draw_sheep, draw_flower, draw_dog, draw_bush,
+        draw_sheep, draw_mushroom};
     Dice *d = &s->dice;
     float h = s->horizon;
     lay_sky(s, true);
     if (chance(d, 0.5f))
         lay_mountains(s);
-    if (chance(d, 0.3f) && s->weather == WEATHER_CLEAR) {
-        Pen p = pen_at(s, between(d, 0.15f, 0.85f), h * between(d, 0.6f, 0.8f), between(d, 0.18f, 0.32f), 0.75f);
-        draw_balloon(&p);
-    }
+    aloft(s);
     lay_hills(s);
     lay_ground(s, h + 0.05f, meadow(s), TEX_GRASS, 22.0f, 0.6f);
     scatter(s, far_things, COUNT(far_things), 2 + pick(d, 3), h + 0.06f, h + 0.16f, 0.95f);
@@ -287,10 +227,7 @@ static void country(Scene *s)
         p.scale = 0.13f, p.flip = 1.0f;
         draw_fence(&p, 4 + pick(d, 10));
     }
-    if (s->weather == WEATHER_SNOW && chance(d, 0.7f)) {
-        Pen p = stand(s, between(d, 0.2f, 0.8f), lerpf(h, 1.0f, 0.75f), 0.55f);
-        draw_snowman(&p);
-    }
+    snowman(s);
     scatter(s, near_things, COUNT(near_things), 2 + pick(d, 3), lerpf(h, 1.0f, 0.5f), 0.98f, 0.3f);
     if (chance(d, 0.3f)) {
         Pen p = stand(s, between(d, 0.1f, 0.9f), 0.99f, 0.55f);
@@ -305,6 +242,7 @@ static void lake(Scene *s)
     float h = s->horizon;
     lay_sky(s, true);
     lay_mountains(s);
+    aloft(s);
     if (chance(d, 0.6f))
         lay_hills(s);
     scatter(s, shore, COUNT(shore), 3 + pick(d, 4), h + 0.03f, h + 0.05f, 0.75f);
@@ -374,11 +312,12 @@ static void city(Scene *s)
     int n = 4 + pick(d, 3);
     for (int i = 0; i < n; i++) {
         int k = (i * 3) % n;
-        Pen p = pen_at(s, ((float)k + 0.5f) / (float)n + between(d, -0.05f, 0.05f), h + 0.05f + 0.05f * (float)i / (float)n, between(d, 0.35f, 0.7f), 0.62f - 0.2f * (float)i / (float)n);
+        Pen p = pen_at(s, ((float)k + 0.5f) / (float)n + between(d, -0.05f, 0.05f), h + 0.05f + 0.05f * (float)i / (float)n, between(d, 0.35f,
+            0.7f), 0.62f - 0.2f * (float)i / (float)n);
         draw_block(&p);
     }
     float top = h + between(d, 0.14f, 0.18f);
-    second(texture(face(land(s, top, 0.0f, 1.0f, 0.0f, 0.4f, DARK_GREY), FACE_FLOOR, 0, 0), TEX_ROAD, 7.0f, 0.35f), WHITE);
+    second(texture(face(land(s, top, 0.0f, 1.0f, 0.0f, 0.4f, GREY), FACE_FLOOR, 0, 0), TEX_ROAD, 7.0f, 0.35f), WHITE);
     for (int i = 0, m = 1 + pick(d, 2); i < m; i++) {
         Pen p = pen_at(s, between(d, 0.15f, 0.85f), top + 0.05f + 0.11f * (float)i, between(d, 0.11f, 0.14f) + 0.04f * (float)i, 0.3f);
         draw_car(&p);
@@ -404,7 +343,8 @@ static void forest(Scene *s)
     lay_ground(s, h + 0.02f, chance(d, 0.6f) ? GREEN : chance(d, 0.5f) ? BROWN : LIME, TEX_GRASS, 20.0f, 0.6f);
     if (chance(d, 0.6f)) {                          /* a path */
         Pen p = pen_at(s, 0.5f, 1.0f, 1.0f, 0.4f);
-        float x = between(d, -0.2f, 0.2f), t = 1.0f - h - 0.02f, path[] = {x - 0.3f, -0.05f, x + 0.25f, -0.05f, x * 0.3f + 0.08f, t * 0.55f, -x * 0.4f + 0.015f, t, -x * 0.4f - 0.015f, t, x * 0.3f - 0.1f, t * 0.55f};
+        float x = between(d, -0.2f, 0.2f), t = 1.0f - h - 0.02f, path[] = {x - 0.3f, -0.05f, x + 0.25f, -0.05f, x * 0.3f + 0.08f, t * 0.55f,
+            -x * 0.4f + 0.015f, t, -x * 0.4f - 0.015f, t, x * 0.3f - 0.1f, t * 0.55f};
         texture(face(inked(poly(&p, path, 6, SAND), 0.7f), FACE_FLOOR, 0, 0), TEX_SAND, 20.0f, 0.4f);
     }
     bool pines = chance(d, 0.5f);
@@ -424,6 +364,7 @@ static void forest(Scene *s)
             texture(capsule(&p, 0, 0, 0.06f, between(d, -0.06f, 0.06f), 1.6f, 0.045f, chance(d, 0.7f) ? BROWN : STONE), TEX_BARK, 14.0f, 0.7f);
         }
     }
+    snowman(s);
     scatter(s, small, COUNT(small), 3 + pick(d, 4), lerpf(h, 1.0f, 0.5f), 1.0f, 0.2f);
     tufts(s, 8, h + 0.15f);
 }
@@ -459,6 +400,7 @@ static void garden(Scene *s)                        /* close by: flowers, a bird
         Pen p = pen_at(s, ((float)i + between(d, 0.2f, 0.8f)) / (float)n, between(d, 0.98f, 1.12f), between(d, 0.45f, 0.75f), 0.15f);
         draw_flower(&p);
     }
+    snowman(s);
     if (chance(d, 0.3f)) {
         Pen p = pen_at(s, between(d, 0.2f, 0.8f), 0.98f, between(d, 0.22f, 0.3f), 0.12f);
         draw_mushroom(&p);
@@ -468,7 +410,8 @@ static void garden(Scene *s)                        /* close by: flowers, a bird
 
 static void lay_room(Scene *s, float edge, float tilt)
 {
-    static const int walls[] = {CREAM, SKY_BLUE, PINK, TEAL, STONE, YELLOW, SAND, GREEN, GREY, PURPLE, SKIN_TAN}, boards[] = {WOOD, BROWN, DARK_BROWN, WHITE, WOOD, SAND, BROWN};
+    static const int walls[] = {CREAM, SKY_BLUE, PINK, TEAL, STONE, YELLOW, SAND, LIME, WHITE, CREAM, SKIN_LIGHT, PURPLE}, boards[] = {WOOD,
+        WOOD, BROWN, WHITE, WOOD, SAND, CREAM};
     static const int cloths[] = {RED, BLUE, GREEN, PINK, TEAL};
     Dice *d = &s->dice;
     Shape *w = everywhere(s, any(&s->dice, walls));
@@ -512,7 +455,8 @@ static void table(Scene *s)
         Pen p = pen_at(s, x, back + between(d, -0.03f, 0.06f), high[k] * between(d, 0.9f, 1.15f), 0.5f);
         small[k](&p);
     }
-    float cup = between(d, 0.26f, 0.42f) * (above ? 1.15f : 1.0f), cx = between(d, 0.25f, 0.75f), cy = lerpf(back + 0.15f, 0.88f, between(d, 0.3f, 0.9f));
+    float cup = between(d, 0.26f, 0.42f) * (above ? 1.15f : 1.0f), cx = between(d, 0.25f, 0.75f), cy = lerpf(back + 0.15f, 0.88f, between(d,
+        0.3f, 0.9f));
     Pen p = pen_at(s, cx, cy, cup, 0.3f);
     draw_cup(&p, tilt);
     if (chance(d, 0.6f)) {
@@ -605,13 +549,15 @@ static void pet(Scene *s)
 void scene_build(Scene *s, uint64_t seed, uint64_t index)
 {
     static void (*const build[PLACES])(Scene *) = {street, country, lake, beach, city, forest, garden, table, desk, portrait, pet};
-    static const int often[] = {PLACE_STREET, PLACE_COUNTRY, PLACE_LAKE, PLACE_BEACH, PLACE_CITY, PLACE_FOREST, PLACE_GARDEN, PLACE_TABLE, PLACE_TABLE, PLACE_TABLE,
+    static const int often[] = {PLACE_STREET, PLACE_COUNTRY, PLACE_LAKE, PLACE_BEACH, PLACE_CITY, PLACE_FOREST, PLACE_GARDEN, PLACE_TABLE,
+        PLACE_TABLE, PLACE_TABLE,
                                 PLACE_DESK, PLACE_PORTRAIT, PLACE_PORTRAIT, PLACE_PET, PLACE_PET};
     memset(s, 0, offsetof(Scene, shape));
     s->nshapes = s->npoints = 0;
     s->dice.key = mix64(seed + 0x632be59bd9b4e019u) ^ mix64(index * 0x9e3779b97f4a7c15u + 0x1d8e4e27c47d124fu);
     s->place = any(&s->dice, often);
-    s->indoor = s->place == PLACE_TABLE || s->place == PLACE_DESK || ((s->place == PLACE_PORTRAIT || s->place == PLACE_PET) && chance(&s->dice, 0.5f));
+    s->indoor = s->place == PLACE_TABLE || s->place == PLACE_DESK || ((s->place == PLACE_PORTRAIT || s->place == PLACE_PET) && chance(&s->dice,
+        0.5f));
     set_light(s);
     set_camera(s);
     build[s->place](s);

@@ -209,12 +209,17 @@ Normal shape_normal(const Scene *s, const Shape *h, float x, float y)
 Rgb colour_of(int name)
 {
     static const uint8_t table[COLOURS][3] = {
-        [RED] = {230, 50, 45},        [CRIMSON] = {176, 30, 62},     [ORANGE] = {244, 136, 40},   [YELLOW] = {253, 209, 56},      [CREAM] = {250, 232, 190},
-        [LIME] = {158, 205, 72},      [GREEN] = {76, 168, 80},       [DARK_GREEN] = {36, 112, 76}, [TEAL] = {36, 156, 156},       [SKY_BLUE] = {120, 200, 242},
-        [BLUE] = {40, 112, 208},      [NAVY] = {34, 54, 118},        [PURPLE] = {124, 76, 166},   [PINK] = {246, 150, 172},       [SKIN_LIGHT] = {252, 208, 170},
-        [SKIN_TAN] = {226, 164, 112}, [SKIN_DARK] = {146, 88, 58},   [BROWN] = {152, 92, 48},     [DARK_BROWN] = {92, 54, 40},    [WOOD] = {204, 134, 72},
-        [GREY] = {162, 168, 176},     [DARK_GREY] = {84, 90, 102},   [WHITE] = {250, 249, 244},   [BLACK] = {40, 38, 50},         [SAND] = {242, 216, 152},
-        [STONE] = {196, 188, 172},
+        [RED] = {230, 50, 45},        [CRIMSON] = {176, 30, 62},     [ORANGE] = {244, 136, 40},   [YELLOW] = {253, 209, 56},      [CREAM] = {250,
+            232, 190},
+        [LIME] = {158, 205, 72},      [GREEN] = {84, 182, 84},       [DARK_GREEN] = {40, 126, 84}, [TEAL] = {36, 156, 156},
+                  [SKY_BLUE] = {120, 200, 242},
+        [BLUE] = {48, 124, 220},      [NAVY] = {34, 54, 118},        [PURPLE] = {124, 76, 166},   [PINK] = {246, 150, 172},
+                  [SKIN_LIGHT] = {252, 208, 170},
+        [SKIN_TAN] = {226, 164, 112}, [SKIN_DARK] = {146, 88, 58},   [BROWN] = {152, 92, 48},     [DARK_BROWN] = {92, 54, 40},    [WOOD] = {216,
+            148, 82},
+        [GREY] = {172, 178, 188},     [DARK_GREY] = {84, 90, 102},   [WHITE] = {250, 249, 244},   [BLACK] = {40, 38, 50},         [SAND] = {242,
+            216, 152},
+        [STONE] = {208, 200, 186},
     };
     return rgb((float)table[name][0] / 255.0f, (float)table[name][1] / 255.0f, (float)table[name][2] / 255.0f);
 }
@@ -401,7 +406,7 @@ Shape *texture(Shape *h, Texture t, float cells, float strength)
 {
     h->texture = (uint8_t)t;
     h->grain *= cells;
-    h->strength = strength;
+    h->strength = 1.1f * strength;
     return h;
 }
 
