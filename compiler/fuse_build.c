@@ -480,7 +480,8 @@ static void touch(Fusion *f, uint32_t buffer, uint32_t kernel)
 
 static void order_kernels(Fusion *f)
 {
-    qsort(f->kernels.at, f->kernels.n, sizeof *f->kernels.at, by_order);
+    if (f->kernels.n)                      /* none: a graph that only passes inputs on */
+        qsort(f->kernels.at, f->kernels.n, sizeof *f->kernels.at, by_order);
     for (uint32_t i = 0; i < f->buffers.n; i++) {
         f->buffers.at[i].first = NONE;
         f->buffers.at[i].last = 0;
