@@ -47,7 +47,7 @@ typedef enum {
     L_ISELECT,                             /* c ? a : b */
     L_ROW,                                 /* an i32 value as an index 0 .. dim-1; one outside raises flag imm and counts as 0 */
     L_INSIDE,                              /* 0 <= index < dim */
-    L_LOOP                                 /* result of region imm: how says what is done with a (and b, valid: c) of each turn */
+    L_LOOP                                 /* result of region imm: how says what is done with a (and b, valid: c) of each turn; mask: no turns where it holds nowhere */
 } LoopOp;
 
 typedef enum { HOW_SUM, HOW_SUM_WIDE, HOW_MAX, HOW_PICK } How;   /* WIDE: summed in f64. MAX: largest a where c. PICK: b at the first largest a where c */

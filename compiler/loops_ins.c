@@ -601,7 +601,16 @@ static LLVMValueRef emit_region(Walk *w, const Ins *s)
     const Region *r = &w->b->region.at[s->imm];
     int64_t       extent[8];
     Carry         c = first_turn(w, s);
-    c = short_enough(w, s, r, extent) ? unroll(w, s, r, extent, 0, c) : run_turns(w, s, r, 0, c);
+    if (s->mask) {                         /* guarded: all turns or none */
+        Emit        *e = w->e;
+        LLVMValueRef some = LLVMBuildZExt(e->b, any_lane(w, w->val[s->mask]), t_i64(e), "");
+        Loop         l = loop_begin(e, c_int(e, 0), some, 1, 1, &c.acc);
+        c = run_turns(w, s, r, 0, (Carry){ .acc = l.carry[0] });
+        loop_end(e, &l, &c.acc);
+        c.acc = l.carry[0];
+    } else {
+        c = short_enough(w, s, r, extent) ? unroll(w, s, r, extent, 0, c) : run_turns(w, s, r, 0, c);
+    }
     if (s->how == HOW_SUM_WIDE && s->type == VT_F32)
         return LLVMBuildFPTrunc(w->e->b, c.acc, t_vec(t_f32(w->e), lanes_of(c.acc)), "");
     return c.acc;

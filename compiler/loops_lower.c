@@ -492,6 +492,14 @@ static Val close_turns(Lower *lo, const Turns *t, How how, ValType type, Val a, 
     return body_ins(lo->b, DIMS(lo), (Ins){ .op = L_LOOP, .type = (uint8_t)type, .how = (uint8_t)how, .imm = t->region, .a = a, .b = b, .c = valid });
 }
 
+/* The same, but no turn is taken where `some` holds in no lane. */
+static Val close_guarded(Lower *lo, const Turns *t, Val some, Val a)
+{
+    if (some == VAL_FALSE)
+        return number(lo, VT_F32, 0);
+    return body_ins(lo->b, DIMS(lo), (Ins){ .op = L_LOOP, .type = VT_F32, .how = HOW_SUM, .imm = t->region, .a = a, .mask = some });
+}
+
 static Val lower_partials(Lower *lo, Ref r, const IndexId *at, int buf, Dim chunks, const Layout *l)
 {
     const Node *n = node(lo->g, r);
@@ -663,15 +671,16 @@ static Val lower_resize(Lower *lo, Ref r, const IndexId *at, Val mask)
 
 /* How many elements of `to` can take from one element of `from`, and the first that may. Position of i is about i * from / to, so those that take
  * from p stand between (p-1) * to/from - 1 and (p+1) * to/from + 1. */
-static IndexId resize_reach(Lower *lo, IndexId p, Dim from, Dim to, IndexId *first)
+static IndexId resize_reach(Lower *lo, const int64_t *attrs, IndexId p, Dim from, Dim to, IndexId *first)
 {
     DimTable *t = DIMS(lo);
     Dim       ratio;
     int64_t   r;
     IndexId   extent;
-    if (dim_divide(t, to, from, &ratio) && dim_is_const(t, ratio, &r)) {
-        *first = linear(lo, p, r, -r - 1);
-        return index_const(lo->b, dc(lo, 2 * r + 3));
+    if (dim_divide(t, to, from, &ratio) && dim_is_const(t, ratio, &r)) {       /* exactly those */
+        bool half = attrs[1] == RESIZE_HALF_PIXEL, nearest = attrs[0] == RESIZE_NEAREST;
+        *first = linear(lo, p, r, nearest ? 0 : half ? -(r / 2) : 1 - r);
+        return index_const(lo->b, dc(lo, nearest ? r : half ? 2 * r : 2 * r - 1));
     }
     extent = index_offset(lo->b, t, index_op(lo, L_IDIV, index_const(lo->b, dim_scale(t, to, 2)), from), dc(lo, 4));
     IndexId before = index_op(lo, L_IDIV, index_const(lo->b, to), from);
@@ -700,7 +709,7 @@ static Val lower_resize_adjoint(Lower *lo, Ref r, const IndexId *at, Val mask)
     const Dim     from[2] = { node_shape(lo->g, r)[2], node_shape(lo->g, r)[3] }, to[2] = { node_shape(lo->g, a)[2], node_shape(lo->g, a)[3] };
     IndexId       extent[2], first[2], in[4] = { at[0], at[1] };
     for (int k = 0; k < 2; k++)
-        extent[k] = resize_reach(lo, at[2 + k], from[k], to[k], &first[k]);
+        extent[k] = resize_reach(lo, attrs, at[2 + k], from[k], to[k], &first[k]);
     Turns t = open_turns(lo, 2, extent);
     Val   here = 0, weight[2];
     for (int k = 0; k < 2; k++) {
@@ -719,42 +728,47 @@ static Val lower_resize_adjoint(Lower *lo, Ref r, const IndexId *at, Val mask)
     return close_turns(lo, &t, HOW_SUM, VT_F32, pick(lo, taken, elem(lo, OP_mul, VT_F32, w, value, 0), zero), 0, 0);
 }
 
-/* ---- the adjoint of pad: candidate c of an axis is, in turn, an element of the border before, the element itself, one of the border behind ---- */
+/* ---- the adjoint of pad: most elements come from one place; near an edge, those of the border that were copied from there are added. Candidate c
+ * of an axis is, in turn, an element of the border before, the element itself, one of the border behind. Reflection has three candidates, edge one for
+ * each element of the border. ---- */
 
-static Val pad_candidate(Lower *lo, PadMode mode, IndexId i, IndexId c, int64_t before, int64_t behind, Dim n, IndexId *o)
+typedef struct { IndexId at; Val there, self, some; } Candidate;   /* place; does it count; is it the element itself; is there any beside it */
+
+static Val either(Lower *lo, Val a, Val b)
+{
+    if (a == VAL_FALSE || b == VAL_FALSE)
+        return a == VAL_FALSE ? b : a;
+    return a && b ? elem(lo, OP_or, VT_BOOL, a, b, 0) : 0;
+}
+
+static Val as_value(Lower *lo, Val mask)
+{
+    return mask && mask != VAL_FALSE ? mask : number(lo, VT_BOOL, mask != VAL_FALSE);
+}
+
+static Candidate pad_candidate(Lower *lo, PadMode mode, IndexId i, IndexId c, int64_t before, int64_t behind, Dim n)
 {
     DimTable *t = DIMS(lo);
-    IndexId   self = linear(lo, i, 1, before);
-    /* reflect has three candidates: the mirror image before, itself, the mirror image behind; edge has every border element */
-    int64_t   own = mode == MODE_REFLECT ? 1 : before;
-    Val       is_before = inside(lo, linear(lo, c, -1, own - 1), dc(lo, own)), is_behind = inside(lo, linear(lo, c, 1, -own - 1), dc(lo, mode == MODE_REFLECT ? 1 : behind));
-    IndexId   lower, upper;
-    Val       ok_before, ok_behind;
-    if (mode == MODE_REFLECT) {
-        IndexId end = index_offset(lo->b, t, linear(lo, i, -1, 0), dim_sub(t, n, dc(lo, 1)));   /* n - 1 - i */
-        lower = linear(lo, i, -1, before);
-        upper = index_offset(lo->b, t, index_add(lo->b, t, end, 0), dim_add(t, n, dc(lo, before - 1)));
-        ok_before = inside(lo, linear(lo, i, 1, -1), dc(lo, before));
-        ok_behind = inside(lo, linear(lo, end, 1, -1), dc(lo, behind));
-    } else {
-        lower = c;
-        upper = index_offset(lo->b, t, linear(lo, c, 1, -1), n);
-        ok_before = inside(lo, i, dc(lo, 1));
-        ok_behind = inside(lo, index_offset(lo->b, t, linear(lo, i, -1, 0), dim_sub(t, n, dc(lo, 1))), dc(lo, 1));
-    }
-    Val zero = number(lo, VT_BOOL, 0), one = number(lo, VT_BOOL, 1);
-    Val ok = pick(lo, is_before, ok_before ? ok_before == VAL_FALSE ? zero : ok_before : one,
-                  pick(lo, is_behind, ok_behind ? ok_behind == VAL_FALSE ? zero : ok_behind : one, one));
-    Val at = index_value(lo, self);
+    bool      mirror = mode == MODE_REFLECT;
+    int64_t   own = mirror ? 1 : before;       /* the number of the candidate that is the element itself */
+    IndexId   from_end = index_offset(lo->b, t, linear(lo, i, -1, 0), dim_sub(t, n, dc(lo, 1)));      /* n - 1 - i */
+    IndexId   lower = mirror ? linear(lo, i, -1, before) : c, upper;
+    upper = mirror ? index_offset(lo->b, t, from_end, dim_add(t, n, dc(lo, before - 1))) : index_offset(lo->b, t, linear(lo, c, 1, -1), n);
+    Val       ok_before = mirror ? inside(lo, linear(lo, i, 1, -1), dc(lo, before)) : before ? inside(lo, i, dc(lo, 1)) : VAL_FALSE;
+    Val       ok_behind = mirror ? inside(lo, linear(lo, from_end, 1, -1), dc(lo, behind)) : behind ? inside(lo, from_end, dc(lo, 1)) : VAL_FALSE;
+    Val       is_before = inside(lo, linear(lo, c, -1, own - 1), dc(lo, own)), is_behind = inside(lo, linear(lo, c, 1, -own - 1), dc(lo, mirror ? 1 : behind));
+    Candidate k = { .self = inside(lo, linear(lo, c, 1, -own), dc(lo, 1)), .some = either(lo, ok_before, ok_behind) };
+    Val       one = number(lo, VT_BOOL, 1), at = index_value(lo, linear(lo, i, 1, before));
+    k.there = pick(lo, is_before, as_value(lo, ok_before), pick(lo, is_behind, as_value(lo, ok_behind), one));
     const struct { Val where; IndexId x; } side[2] = { { is_before, lower }, { is_behind, upper } };
-    for (int k = 0; k < 2; k++) {
-        if (side[k].where == VAL_FALSE)
+    for (int j = 0; j < 2; j++) {
+        if (side[j].where == VAL_FALSE)
             continue;
-        at = side[k].where ? body_ins(lo->b, t, (Ins){ .op = L_ISELECT, .type = VT_INDEX, .a = index_value(lo, side[k].x), .b = at, .c = side[k].where })
-                           : index_value(lo, side[k].x);
+        Val x = index_value(lo, side[j].x);
+        at = side[j].where ? body_ins(lo->b, t, (Ins){ .op = L_ISELECT, .type = VT_INDEX, .a = x, .b = at, .c = side[j].where }) : x;
     }
-    *o = index_val(lo->b, t, at);
-    return ok;
+    k.at = index_val(lo->b, t, at);
+    return k;
 }
 
 static Val lower_pad_adjoint(Lower *lo, Ref r, const IndexId *at, Val mask)
@@ -776,16 +790,25 @@ static Val lower_pad_adjoint(Lower *lo, Ref r, const IndexId *at, Val mask)
         assert(known);                     /* fuse.c refuses borders that are not constant */
         (void)known;
         behind[count] -= before[count];
+        in[i] = linear(lo, at[i], 1, before[count]);
         extent[count] = index_const(lo->b, dc(lo, mode == MODE_REFLECT ? 3 : before[count] + 1 + behind[count]));
         axis[count++] = i;
     }
+    Val own = lower_value(lo, a, in, mask);
     if (count == 0)
-        return lower_value(lo, a, at, mask);
+        return own;
     Turns t = open_turns(lo, count, extent);
-    Val   here = 0, zero = number(lo, VT_F32, 0);
-    for (uint32_t k = 0; k < count; k++)
-        here = both(lo, here, pad_candidate(lo, mode, at[axis[k]], t.var[k], before[k], behind[k], node_shape(lo->g, r)[axis[k]], &in[axis[k]]));
-    return close_turns(lo, &t, HOW_SUM, VT_F32, pick(lo, here, lower_value(lo, a, in, both(lo, mask, here)), zero), 0, 0);
+    Val   here = 0, self = 0, some = VAL_FALSE, zero = number(lo, VT_F32, 0);
+    for (uint32_t k = 0; k < count; k++) {
+        Candidate c = pad_candidate(lo, mode, at[axis[k]], t.var[k], before[k], behind[k], node_shape(lo->g, r)[axis[k]]);
+        in[axis[k]] = c.at;
+        here = both(lo, here, c.there);
+        self = both(lo, self, c.self);
+        some = either(lo, some, c.some);
+    }
+    here = both(lo, here, elem(lo, OP_not, VT_BOOL, as_value(lo, self), 0, 0));
+    Val rest = close_guarded(lo, &t, some, pick(lo, here, lower_value(lo, a, in, both(lo, mask, here)), zero));
+    return elem(lo, OP_add, VT_F32, own, rest, 0);
 }
 
 /* ---- by index ---- */
