@@ -446,6 +446,16 @@ static void extent_text(const DimTable *d, Dim x, Kernel *k, Text *out)
         text_addf(out, "a%d", kernel_arg(k, x));
 }
 
+/* Loops go by their place among those that are left, so that kernels of different ranks can be equal. */
+static uint32_t loop_name(const Body *b, uint32_t l)
+{
+    if (b->kind == BODY_EPILOGUE)
+        return l;
+    if (l >= b->ndomain)
+        return b->ngroups + 1 + l - b->ndomain;
+    return b->blocked && l == b->ndomain - 1 ? b->ngroups : b->group[l];
+}
+
 static void index_text(const Body *b, const DimTable *d, IndexId id, Kernel *k, Text *out)
 {
     const Index *x = &b->index.at[id];
@@ -455,7 +465,7 @@ static void index_text(const Body *b, const DimTable *d, IndexId id, Kernel *k, 
         bool shown = l >= b->ndomain || (b->blocked && l == b->ndomain - 1) || b->kind == BODY_EPILOGUE || (b->group[l] != 0xff && b->inner[b->group[l]] == l);
         if (!x->coef[l] || !shown)
             continue;
-        text_addf(out, " + i%u*", l);
+        text_addf(out, " + i%u*", loop_name(b, l));
         size_text(d, x->coef[l], k, out);
     }
     for (uint32_t i = 0; i < x->nterms; i++) {
@@ -504,7 +514,7 @@ void body_text(const Body *b, const DimTable *d, Kernel *k, Text *out)
     text_addf(out, "%s%s flags b%d run b%d segment %lld rows %lld", kinds[b->kind], b->blocked ? " blocked" : "", b->flags_buf, b->run_buf,
               (long long)b->segment, (long long)b->rows_a_chunk);
     for (uint32_t g = 0; g < b->ngroups && b->kind != BODY_EPILOGUE; g++) {
-        text_addf(out, " i%u<", b->inner[g]);
+        text_addf(out, " i%u<", g);
         extent_text(d, b->extent[g], k, out);
         text_add(out, b->loop[b->inner[g]].reduced ? " reduced" : "");
     }
@@ -525,7 +535,7 @@ void body_text(const Body *b, const DimTable *d, Kernel *k, Text *out)
     for (uint32_t i = 1; i < b->region.n; i++) {
         text_addf(out, "  region %u:", i);
         for (uint32_t j = 0; j < b->region.at[i].count; j++) {
-            text_addf(out, " i%u<", b->region.at[i].first + j);
+            text_addf(out, " i%u<", loop_name(b, b->region.at[i].first + j));
             index_text(b, d, b->region.at[i].extent[j], k, out);
         }
         text_add(out, "\n");

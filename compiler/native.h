@@ -30,8 +30,8 @@ bool target_detect(const char *force, Target *t, Status *st);   /* force: NULL, 
 
 /* ---- layout: how a value is stored ----
  * block 1: row-major. block V > 1 (rank 4 only): nChw{V}c,  [n][ceil(c/V)][halo_t + h + halo_b][halo_l + w + halo_r][V], lanes past c are zero.
- * A halo (rank 4, also with block 1) holds zeros around the picture. Which block a value has depends on its shape alone: rank 4 with a constant c >= V is
- * blocked, everything else is row-major. Halos come from the convolutions that read it. */
+ * A halo (rank 4, also with block 1) holds zeros around the picture. Values of rank 4 with a constant c >= V that come from or go to a convolution are
+ * blocked; weights, what is made of weights, and all else are row-major (fuse_roots.c). Halos come from the convolutions that read a value. */
 enum { HALO_TOP, HALO_BOTTOM, HALO_LEFT, HALO_RIGHT };
 typedef struct { uint8_t block; uint8_t dtype; int16_t halo[4]; } Layout;
 Layout layout_of(const Graph *g, Ref r, const Target *t);                    /* without halo */
