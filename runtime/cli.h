@@ -51,6 +51,7 @@ struct pastiche_model *open_model(const Given *g, int *status);
 int command_check(int argc, char **argv);
 int command_fmt(int argc, char **argv);
 int command_ops(int argc, char **argv);
+int command_sources(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_train(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* cli_check.c - pastiche check, fmt, ops, test: what can be said of a file without compiling it. */
+/* cli_check.c - pastiche check, fmt, ops, sources, test: what can be said of a file without compiling it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,6 +295,22 @@ int command_ops(int argc, char **argv)
     fputs(t.n ? t.at : "", known ? stdout : stderr);
     text_free(&t);
     return known ? 0 : 1;
+}
+
+/* ---- sources ---- */
+
+int command_sources(int argc, char **argv)
+{
+    static const Command c = { "sources", "", "The manual of the data sources and their arguments: data NAME = SOURCE(ARGUMENTS).", NULL, 0, 0, 0 };
+    static Given g;
+    int          status = parse_options(&c, argc, argv, &g);
+    Text         t = { 0 };
+    if (status >= 0)
+        return status;
+    data_print_sources(&t);
+    fputs(t.at, stdout);
+    text_free(&t);
+    return 0;
 }
 
 /* ---- test ---- */

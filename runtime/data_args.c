@@ -276,9 +276,9 @@ void data_print_sources(Text *out)
         text_addf(out, "%s%s(...)  %s\n", i ? "\n" : "", s->name, s->doc);
         for (size_t k = 0; k < s->nargs; k++) {
             const ArgSpec *a = &s->args[k];
-            text_addf(out, "    %-9s %-34s %s", a->name, a->doc, a->required ? "required" : a->deflt);
+            text_addf(out, "    %-9s %-9s %s", a->name, a->required ? "required" : a->deflt, a->doc);
             for (int w = 0; a->words && a->words[w]; w++)
-                text_addf(out, "%s%s", w ? " | " : "  of ", a->words[w]);
+                text_addf(out, "%s%s", w ? " | " : ": ", a->words[w]);
             text_add(out, "\n");
         }
     }

@@ -185,7 +185,7 @@ static const ArgSpec digits_args[] = {
     { "dir",     ARG_IS_PATH,  AT(path),    true,  0, 0,         NULL,   "",       "a folder with the idx files, plain or .gz" },
     { "size",    ARG_IS_SIZE,  AT(size),    false, 0, 0,         NULL,   "28",     "pixels: a number, or [height, width]" },
     { "range",   ARG_IS_RANGE, AT(range),   false, 0, 0,         NULL,   "[0, 1]", "what paper and ink map to" },
-    { "split",   ARG_IS_WORD,  AT(split),   false, 0, 0,         splits, "any",    "any: train if it is there, else test" },
+    { "split",   ARG_IS_WORD,  AT(split),   false, 0, 0,         splits, "any",    "which digits; any is train if it is there, else test" },
     { "batch",   ARG_IS_INT,   AT(batch),   false, 1, MAX_BATCH, NULL,   "1",      "items a batch" },
     { "shuffle", ARG_IS_BOOL,  AT(shuffle), false, 0, 0,         NULL,   "false",  "a new order each epoch" },
 };

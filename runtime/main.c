@@ -14,13 +14,14 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "show", command_show, "FILE --of STEP_OR_EXPORT --stage STAGE", "show a graph at a stage of compilation" },
     { "fmt", command_fmt, "[--check] FILE...", "format files" },
     { "ops", command_ops, "[NAME]", "the manual of the primitive ops" },
+    { "sources", command_sources, "", "the manual of the data sources" },
 };
 
 static void print_usage(FILE *to)
 {
     fputs("pastiche - GANs and style transfer from text files to native code\n\nUsage: pastiche COMMAND ...\n\n", to);
     for (size_t i = 0; i < COUNT(commands); i++)
-        fprintf(to, "  %-6s %-62s %s\n", commands[i].name, commands[i].usage, commands[i].summary);
+        fprintf(to, "  %-7s %-62s %s\n", commands[i].name, commands[i].usage, commands[i].summary);
     fputs("\npastiche COMMAND --help says more.\n", to);
 }
 

@@ -7,11 +7,11 @@ mini=tests/cli/mini.graph
 # ---- help: on stdout, status 0, each option told ----
 expect 0 "$pastiche" --help
 silent
-prints "Usage: pastiche COMMAND" "check" "fmt" "ops" "show" "test" "train" "run"
+prints "Usage: pastiche COMMAND" "check" "fmt" "ops" "sources" "show" "test" "train" "run"
 expect 0 "$pastiche" help
 expect 0 "$pastiche" --version
 prints "pastiche "
-for command in check fmt ops show test train run; do
+for command in check fmt ops sources show test train run; do
     expect 0 "$pastiche" $command --help
     silent
     prints "Usage: pastiche $command" "--help"
@@ -129,6 +129,9 @@ expect 0 "$pastiche" ops conv
 prints stride dilation
 expect 1 "$pastiche" ops cnov
 says "conv"
+expect 0 "$pastiche" sources
+silent
+prints images labelled mnist npy scenes shuffle
 
 # ---- show ----
 expect 0 "$pastiche" show "$mini" --stage parse

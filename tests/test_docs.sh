@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_docs.sh PASTICHE TOOLS [update] - what the documents show is what the program prints: every fenced block that begins with `$ pastiche ...` is run again from
 # the top of the project and compared. Blocks that begin with `% pastiche ...` show what changes with every improvement of the code generator: they must only print
-# something. `update` writes both kinds anew.
+# something. `update` writes both kinds anew. Blocks marked ```graph in graphs/README.md are whole files: they check, and are in canonical form.
 set -u
 . tests/cli.sh
 PATH=$(cd "$(dirname "$pastiche")" && pwd):$PATH
@@ -34,6 +34,12 @@ for file in README.md compiler/README.md graphs/README.md; do
     fi
     checks=$((checks + $(grep -c '^[$%] pastiche ' "$file")))
     diff -u "$file" "$work/new.md" >"$work/out" || fail "$file shows something else than what is printed: sh tests/test_docs.sh PASTICHE TOOLS update"
+done
+
+awk -v work="$work" '/^```graph$/ { n++; inside = 1; next } /^```/ { inside = 0 } inside { print > (work "/listing" n ".graph") }' graphs/README.md
+for file in "$work"/listing*.graph; do
+    expect 0 "$pastiche" check "$file"
+    expect 0 "$pastiche" fmt --check "$file"
 done
 
 finish

@@ -1,8 +1,9 @@
 /* test_graphs.c - the library and the models that come with the program: their test blocks hold (asserts, gradients against differences), and their
- * networks have the numbers of parameters that the papers' tables and public logs give. L-BFGS goes the way PyTorch's does.
+ * networks have the numbers of parameters that the papers' tables and public logs give; the language reference names every function and library item. L-BFGS goes the way PyTorch's does.
  */
 #define _GNU_SOURCE
 #include "check.h"
+#include "elab.h"
 #include "gradcheck.h"
 
 #include <dirent.h>
@@ -83,6 +84,67 @@ static int is_graph(const struct dirent *e)
     return n > 6 && !strcmp(e->d_name + n - 6, ".graph");
 }
 
+/* ---- graphs/README.md names all built-in functions and all of the library but its helpers ---- */
+
+static char *read_text(const char *path)
+{
+    FILE  *f = fopen(path, "rb");
+    Text   t = { 0 };
+    char   chunk[4096];
+    size_t n;
+    while (f && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
+        text_addn(&t, chunk, n);
+    if (f)
+        fclose(f);
+    text_add(&t, "");
+    return t.at;
+}
+
+static bool documented(const char *manual, const char *name)
+{
+    for (const char *at = manual; (at = strstr(at, name)) != NULL; at++)
+        if (at > manual && at[-1] == '`' && (at[strlen(name)] == '(' || at[strlen(name)] == '`'))
+            return true;
+    return false;
+}
+
+static void test_manual(void)
+{
+    static const char *const helpers[] = { "drop_mask", "linear_bias", "bn_shape", "bn_axes", "bn_count", "unit", "bias_correction", "unit_range", "Zero", "Mirror" };
+    char           *manual = read_text(SOURCE_DIR "/graphs/README.md");
+    const char     *names[256];
+    size_t          n = builtin_names(names, COUNT(names));
+    struct dirent **files;
+    int             nfiles = scandir(SOURCE_DIR "/graphs/std", &files, is_graph, alphasort);
+    for (size_t i = 0; i < n; i++)
+        CHECK(documented(manual, names[i]), "graphs/README.md does not tell of the function %s", names[i]);
+    for (int i = 0; i < nfiles; i++) {
+        char    path[512];
+        Arena   arena = { 0 };
+        Sources sources = { 0 };
+        Diags   d = { .sources = &sources };
+        snprintf(path, sizeof path, "%s/graphs/std/%s", SOURCE_DIR, files[i]->d_name);
+        char *text = read_text(path);
+        vec_push(&sources.files, ((Source){ path, text, strlen(text) }));
+        File *f = parse_file(&arena, &d, 0);
+        for (uint32_t k = 0; k < f->nitems; k++) {
+            const Item *it = &f->items[k];
+            bool        helper = it->kind != I_MODULE && it->kind != I_FN && it->kind != I_OPTIMIZER;
+            for (size_t h = 0; h < COUNT(helpers) && !helper; h++)
+                helper = !strcmp(helpers[h], it->name.name);
+            CHECK(helper || documented(manual, it->name.name), "graphs/README.md does not tell of %s in %s", it->name.name, files[i]->d_name);
+        }
+        free(text);
+        diags_free(&d);
+        sources_free(&sources);
+        arena_free(&arena);
+        free(files[i]);
+    }
+    if (nfiles >= 0)
+        free(files);
+    free(manual);
+}
+
 static int test_blocks(const char *folder)
 {
     struct dirent **names;
@@ -136,6 +198,7 @@ static void test_lbfgs(void)
 
 int main(void)
 {
+    test_manual();
     test_lbfgs();
     test_counts();
     CHECK(test_blocks(SOURCE_DIR "/graphs/std") >= 9, "too few test blocks in graphs/std");
