@@ -49,6 +49,8 @@ static void depend(const Fusion *f, Deps *d, Ref r)
 
 Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout)
 {
+    static const KernelKind kind_of[] = { [FUSED_MAP] = KERNEL_LOOP, [FUSED_REDUCE] = KERNEL_LOOP, [FUSED_RELAYOUT] = KERNEL_LOOP, [FUSED_CONTRACT] = KERNEL_CONTRACT,
+                                          [FUSED_COMBINE] = KERNEL_CONTRACT, [FUSED_PACK] = KERNEL_PACK, [FUSED_HALO] = KERNEL_RUNTIME };
     Fused *k = xmalloc(sizeof *k);
     k->kind = kind;
     k->shape_of = shape_of;
@@ -56,7 +58,7 @@ Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout)
     k->anchor = k->seq = f->kernels.n;
     k->rank = 9;
     k->in[0] = k->in[1] = k->packed = k->scratch = k->partials = NONE;
-    k->kernel.kind = kind == FUSED_PACK ? KERNEL_PACK : kind == FUSED_HALO ? KERNEL_RUNTIME : kind == FUSED_MAP || kind == FUSED_REDUCE || kind == FUSED_RELAYOUT ? KERNEL_LOOP : KERNEL_CONTRACT;
+    k->kernel.kind = kind_of[kind];
     k->kernel.loc = shape_of ? node(f->g, shape_of)->loc : (Loc){ 0 };
     vec_push(&f->kernels, k);
     return k;
@@ -219,9 +221,11 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     memset(l.halo, 0, sizeof l.halo);
     for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1) && !k;) {
         Fused *other = f->kernels.at[i];
-        if (other->kind == FUSED_REDUCE && other->reduced == axes && other->roots.n < MAX_ROOTS / 2 && other->layout.block == l.block && same_shape(g, other->shape_of, a) &&
-            f->layout[other->roots.at[0]].block == f->layout[r].block && node(g, other->roots.at[0])->dtype == node(g, r)->dtype &&
-            (shares_read(other, d) || is_small(g, a)))
+        if (other->kind != FUSED_REDUCE || other->reduced != axes || other->roots.n >= MAX_ROOTS / 2 || other->layout.block != l.block)
+            continue;
+        Ref  first = other->roots.at[0];
+        bool alike = same_shape(g, other->shape_of, a) && f->layout[first].block == f->layout[r].block && node(g, first)->dtype == node(g, r)->dtype;
+        if (alike && (shares_read(other, d) || is_small(g, a)))
             k = other;
     }
     if (!k) {

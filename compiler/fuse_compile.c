@@ -173,7 +173,8 @@ static void describe(Fusion *f, Fused *k)
 {
     Text  t = { 0 };
     Ref   r = k->contract ? k->contract : k->copy ? k->copy : k->roots.n ? k->roots.at[0] : k->shape_of;
-    const char *op = k->copy ? "copy" : k->kind == FUSED_PACK ? "pack" : k->kind == FUSED_COMBINE ? "combine" : k->kind == FUSED_REDUCE ? "reduce" : op_info[node(f->g, r)->op].name;
+    const char *what = k->copy ? "copy" : k->kind == FUSED_PACK ? "pack" : k->kind == FUSED_COMBINE ? "combine" : k->kind == FUSED_REDUCE ? "reduce" : NULL;
+    const char *op = what ? what : op_info[node(f->g, r)->op].name;
     snprintf(k->kernel.name, sizeof k->kernel.name, "%s_%u", op, k->seq);
     k->kernel.loc = node(f->g, r)->loc;
     if (is_loops(k)) {

@@ -47,7 +47,8 @@ typedef enum {
     L_ISELECT,                             /* c ? a : b */
     L_ROW,                                 /* an i32 value as an index 0 .. dim-1; one outside raises flag imm and counts as 0 */
     L_INSIDE,                              /* 0 <= index < dim */
-    L_LOOP                                 /* result of region imm: how says what is done with a (and b, valid: c) of each turn; mask: no turns where it holds nowhere */
+    L_LOOP                                 /* result of region imm: how says what is done with a (and b, valid: c) of each turn;
+                                              mask: no turns where it holds nowhere */
 } LoopOp;
 
 typedef enum { HOW_SUM, HOW_SUM_WIDE, HOW_MAX, HOW_PICK } How;   /* WIDE: summed in f64. MAX: largest a where c. PICK: b at the first largest a where c */
@@ -67,8 +68,14 @@ typedef struct { Dim extent; bool reduced; } LoopDim;
 typedef struct { uint32_t first, count; IndexId extent[8]; } Region;            /* loops first .. first+count */
 
 /* What happens to a root's value: stored at `at`, or folded over the reduced loops and then stored. */
-typedef struct { Val value, keep, only; int buf; IndexId at; How how; } Root;   /* keep: lanes that hold data, others are stored as 0 (or do not count); only: lanes
-                                                                                   that are stored at all (0: all) */
+typedef struct {
+    Val     value;
+    Val     keep;                          /* lanes that hold data: others are stored as 0, and do not count in sums; 0: all do */
+    Val     only;                          /* lanes that are stored at all; 0: all are */
+    int     buf;
+    IndexId at;
+    How     how;
+} Root;
 
 typedef enum { BODY_MAP, BODY_REDUCE, BODY_EPILOGUE } BodyKind;
 
@@ -121,9 +128,9 @@ typedef struct Lower {
     Graph   *g;
     const Target *target;
     Body    *b;
-    bool   (*stored)(void *ctx, Ref r, bool linear, Stored *s);      /* is r in memory for this kernel; linear: wanted without block and halo. Adds the buffer */
+    bool   (*stored)(void *ctx, Ref r, bool linear, Stored *s);      /* is r in memory for this kernel (linear: without block and halo)? Adds the buffer */
     int    (*flag)(void *ctx, Ref r);                                /* number of the flag a gather raises */
-    int    (*partials)(void *ctx, Ref r, Dim *chunks, Layout *l);    /* the buffer of a reduction's partial results, chunks behind one another; -1: not such a reduction here */
+    int    (*partials)(void *ctx, Ref r, Dim *chunks, Layout *l);    /* the buffer of a reduction's partial results, chunk behind chunk; -1: r has none here */
     void    *ctx;
     Val      keep;                                                   /* mask of lanes inside a blocked domain's channels; 0: all */
     IndexId  at[MAX_RANK];                                           /* the domain's own coordinates */

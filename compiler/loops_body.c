@@ -221,8 +221,9 @@ static uint64_t hash_ins(const Ins *i)
 
 static bool same_ins(const Ins *x, const Ins *y)
 {
-    return x->op == y->op && x->type == y->type && x->elem == y->elem && x->how == y->how && x->flag == y->flag && x->buf == y->buf && x->a == y->a && x->b == y->b &&
-           x->c == y->c && x->mask == y->mask && x->index == y->index && x->dim == y->dim && x->imm == y->imm && memcmp(&x->value, &y->value, sizeof x->value) == 0;
+    bool kind = x->op == y->op && x->type == y->type && x->elem == y->elem && x->how == y->how && x->flag == y->flag && x->buf == y->buf;
+    bool operands = x->a == y->a && x->b == y->b && x->c == y->c && x->mask == y->mask && x->index == y->index;
+    return kind && operands && x->dim == y->dim && x->imm == y->imm && memcmp(&x->value, &y->value, sizeof x->value) == 0;
 }
 
 static void rehash_ins(Body *b)
@@ -345,7 +346,8 @@ static void collapse(Body *b, DimTable *d)
         b->group[l] = 0xff;
         if (dim_is_const(d, b->loop[l].extent, &n) && n == 1)
             continue;
-        bool merge = any && b->kind != BODY_EPILOGUE && !(pinned & (1u << l | 1u << last)) && b->loop[l].reduced == b->loop[last].reduced && may_merge(b, d, last, l);
+        bool alike = any && !(pinned & (1u << l | 1u << last)) && b->loop[l].reduced == b->loop[last].reduced;
+        bool merge = alike && b->kind != BODY_EPILOGUE && may_merge(b, d, last, l);
         if (merge) {
             uint32_t g = b->ngroups - 1;
             b->extent[g] = dim_mul(d, b->extent[g], b->loop[l].extent);

@@ -230,7 +230,8 @@ static void fold_row(Walk *w, Walk *one, const Reduction *r, LLVMValueRef from, 
     uint32_t     loop = r->b->inner[r->inner];
     int          step = r->along ? w->lanes : 1;
     LLVMValueRef count = i_sub(e, to, from);
-    LLVMValueRef many = i_add(e, from, i_mulc(e, i_divc(e, count, step * APART), step * APART)), whole = i_add(e, from, i_mulc(e, i_divc(e, count, step), step));
+    LLVMValueRef many = i_add(e, from, i_mulc(e, i_divc(e, count, step * APART), step * APART));
+    LLVMValueRef whole = i_add(e, from, i_mulc(e, i_divc(e, count, step), step));
     LLVMValueRef saved = w->tail;
     Loop         l = loop_begin(e, from, many, step * APART, s->n, s->at);
     for (int i = 0; i < s->n; i++)

@@ -36,4 +36,15 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra);   /
 LLVMValueRef fold(Emit *e, How how, ValType t, LLVMValueRef acc, LLVMValueRef v);   /* acc + v, or the larger */
 LLVMValueRef fold_start(Walk *w, How how, ValType t);              /* the number that changes nothing */
 
+LLVMValueRef walk_widen(Walk *w, LLVMValueRef v);                   /* to all lanes */
+void walk_match(Walk *w, LLVMValueRef *a, LLVMValueRef *b);         /* brings two operands to the same shape */
+
+/* ---- loops_elem.c ---- */
+LLVMValueRef walk_elem(Walk *w, const Ins *s);
+LLVMValueRef like_const(LLVMValueRef v, double f);                  /* f in v's type and shape */
+LLVMValueRef is_nan(Emit *e, LLVMValueRef a);
+LLVMValueRef compare(Emit *e, Op op, bool ints, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef extreme(Emit *e, Op op, bool ints, LLVMValueRef a, LLVMValueRef b);   /* min or max */
+LLVMValueRef to_i32(Emit *e, LLVMValueRef a);                       /* towards zero, clamped, NaN to 0 */
+
 #endif

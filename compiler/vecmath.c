@@ -4,7 +4,8 @@
  * on the reduced range, reassembly. No branches, no tables; works on scalars and vectors alike. NaN in is NaN out, infinities behave.
  * Bounds, tested in tests/test_vecmath.c against libm in f64, in units of the last place of the result (denormal results: of the least normal's):
  *
- *     exp 1.5   log 1.5   tanh 3   sigmoid 3   softplus 3   sqrt 0.5   rsqrt 1.5   pow 1   sin, cos 2 for |x| <= 1e5 (beyond: within 1e-6 of the true value to 1e8, then only in [-1, 1])
+ *     exp 1.5   log 1.5   tanh 3   sigmoid 3   softplus 3   sqrt 0.5   rsqrt 1.5   pow 1
+ *     sin, cos 2 for |x| <= 1e5; beyond that within 1e-6 of the true value up to 1e8, then only in [-1, 1]
  *
  * The random numbers repeat rng.c operation by operation, without fma: the same bits on every instruction set.
  */

@@ -151,7 +151,9 @@ static SizedPlan *plan_for(Program *p, const Tensor *inputs, const Tensor *vars,
         if (*slot && (!s || s->used < (*slot)->used))
             slot = &p->sizes[i];
     }
-    if (!check_sizes(p->g, now.binds, now.nbinds, st) || !check_nodes(p->g, now.binds, now.nbinds, st) || !plan_memory(p->f, now.binds, now.nbinds, &now.plan, st))
+    if (!check_sizes(p->g, now.binds, now.nbinds, st) || !check_nodes(p->g, now.binds, now.nbinds, st))
+        return NULL;
+    if (!plan_memory(p->f, now.binds, now.nbinds, &now.plan, st))
         return NULL;
     if (*slot)
         plan_free(&(*slot)->plan);

@@ -89,7 +89,9 @@ static bool check_concat(const SizeCheck *c, Ref r, const Sizes *out)
                 return fail(c, r, "part %d: axis %d has %lld elements, the result %lld", i, k, (long long)part.at[k], (long long)out->at[k]);
         at += part.at[axis];
     }
-    return at == out->at[axis] || fail(c, r, "the parts have %lld elements along axis %lld, the result %lld", (long long)at, (long long)axis, (long long)out->at[axis]);
+    if (at == out->at[axis])
+        return true;
+    return fail(c, r, "the parts have %lld elements along axis %lld, the result %lld", (long long)at, (long long)axis, (long long)out->at[axis]);
 }
 
 static bool check_same(const SizeCheck *c, Ref r, const Sizes *out)
@@ -103,6 +105,13 @@ static bool check_same(const SizeCheck *c, Ref r, const Sizes *out)
                 return fail(c, r, "operand %d has %lld elements along axis %d, the result %lld", i, (long long)in.at[k], k, (long long)out->at[k]);
     }
     return true;
+}
+
+static bool check_pixels(const SizeCheck *c, Ref r, const Sizes *s)
+{
+    if (s->at[2] > 0 && s->at[3] > 0)
+        return true;
+    return fail(c, r, "a picture of %lld by %lld has no pixels to resize", (long long)s->at[2], (long long)s->at[3]);
 }
 
 static bool check_node(const SizeCheck *c, Ref r)
@@ -129,9 +138,9 @@ static bool check_node(const SizeCheck *c, Ref r)
     case OP_amax: case OP_argmax:
         return !(in.count == 0 && out.count > 0) || fail(c, r, "the largest of no elements");
     case OP_resize:
-        return !out.count || (in.at[2] > 0 && in.at[3] > 0) || fail(c, r, "a picture of %lld by %lld has no pixels to resize", (long long)in.at[2], (long long)in.at[3]);
+        return !out.count || check_pixels(c, r, &in);
     case OP_resize_adjoint:
-        return !in.count || (out.at[2] > 0 && out.at[3] > 0) || fail(c, r, "a picture of %lld by %lld has no pixels to resize", (long long)out.at[2], (long long)out.at[3]);
+        return !in.count || check_pixels(c, r, &out);
     default:
         return true;
     }

@@ -266,7 +266,8 @@ static Graph *noisy_graph(Graph *g)
         bool        given = op_info[n->op].flags & FLAG_SHAPE_GIVEN;
         for (int i = 0; i < n->nargs && i < 64; i++)
             args[i] = map[node_arg(g, r, i)];
-        Ref c = make_node(t, (Op)n->op, (Dtype)n->dtype, given ? n->rank : 0, given ? node_shape(g, r) : NULL, n->nargs, args, n->nattrs, node_attrs(g, r), n->value);
+        const Dim  *shape = given ? node_shape(g, r) : NULL;
+        Ref         c = make_node(t, (Op)n->op, (Dtype)n->dtype, given ? n->rank : 0, shape, n->nargs, args, n->nattrs, node_attrs(g, r), n->value);
         if (n->dtype == DT_F32 && n->op != OP_const && op_info[n->op].class != CLASS_MOVE) {
             const int64_t stream[2] = { r, 0 };
             Ref           u = make_node(t, OP_uniform, DT_F32, n->rank, node_shape(g, r), 0, NULL, 2, stream, 0);

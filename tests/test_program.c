@@ -120,7 +120,8 @@ static void test_writes(void)
     Ref t = make_node(g, OP_runtime, DT_F32, 0, NULL, 0, NULL, 1, &which, 0);
     Ref grad = b_binary(g, OP_add, b_binary(g, OP_mul, w, b_const(g, DT_F32, 2)), b_const(g, DT_F32, 1));
     Ref m2 = b_binary(g, OP_add, b_binary(g, OP_mul, m, b_const(g, DT_F32, 0.5)), b_binary(g, OP_mul, grad, b_const(g, DT_F32, 0.5)));
-    Ref v2 = b_binary(g, OP_add, b_binary(g, OP_mul, v, b_const(g, DT_F32, 0.9)), b_binary(g, OP_mul, b_binary(g, OP_mul, grad, grad), b_const(g, DT_F32, 0.1)));
+    Ref square = b_binary(g, OP_mul, grad, grad);
+    Ref v2 = b_binary(g, OP_add, b_binary(g, OP_mul, v, b_const(g, DT_F32, 0.9)), b_binary(g, OP_mul, square, b_const(g, DT_F32, 0.1)));
     Ref rate = b_binary(g, OP_div, b_const(g, DT_F32, 0.01), b_binary(g, OP_sub, b_const(g, DT_F32, 1), b_binary(g, OP_pow, b_const(g, DT_F32, 0.5), t)));
     Ref step = b_binary(g, OP_div, m2, b_binary(g, OP_add, b_unary(g, OP_sqrt, v2), b_const(g, DT_F32, 1e-3)));
     add_write(g, 0, b_binary(g, OP_sub, w, b_binary(g, OP_mul, step, rate)));
@@ -190,7 +191,8 @@ static void test_asserts(void)
     tensor_copy(&before, &v, DT_F32, &st);
     Ref w = var(g, 0, 1, shape);
     add_write(g, 0, b_binary(g, OP_mul, w, b_const(g, DT_F32, 3)));
-    GraphAssert a = { .cond = b_binary(g, OP_lt, b_sum_all(g, b_binary(g, OP_mul, w, w)), b_const(g, DT_F32, 0)), .loc = { .line = 17 }, .message = "sums of squares" };
+    Ref         cond = b_binary(g, OP_lt, b_sum_all(g, b_binary(g, OP_mul, w, w)), b_const(g, DT_F32, 0));
+    GraphAssert a = { .cond = cond, .loc = { .line = 17 }, .message = "sums of squares" };
     vec_push(&g->asserts, a);
     expect_failure(g, NULL, &v, "line 17: assert failed: sums of squares");
     CHECK(memcmp(v.data, before.data, 20) == 0, "a failed assert writes nothing");
@@ -203,7 +205,8 @@ static void test_asserts(void)
 static void test_indices(void)
 {
     DimTable *dims = dims_new();
-    Graph    *g = parse(dims, "graph \"pick\"\ninput \"table\" : f32[M, 7]\ninput \"at\" : i32[J]\n%1 = input(index: 0) : f32[M, 7]\n%2 = input(index: 1) : i32[J]\n%3 = gather(%1, %2) : f32[J, 7]\noutput \"rows\" %3\n");
+    Graph    *g = parse(dims, "graph \"pick\"\ninput \"table\" : f32[M, 7]\ninput \"at\" : i32[J]\n"
+                              "%1 = input(index: 0) : f32[M, 7]\n%2 = input(index: 1) : i32[J]\n%3 = gather(%1, %2) : f32[J, 7]\noutput \"rows\" %3\n");
     if (!g) {
         dims_free(dims);
         return;
@@ -226,7 +229,8 @@ static void test_indices(void)
 static void test_sizes_refused(void)
 {
     DimTable *dims = dims_new();
-    Graph    *g = parse(dims, "graph \"cut\"\ninput \"x\" : f32[N]\n%1 = input(index: 0) : f32[N]\n%2 = slice(%1, start: [2], step: [1]) : f32[5]\noutput \"y\" %2\n");
+    Graph    *g = parse(dims, "graph \"cut\"\ninput \"x\" : f32[N]\n"
+                              "%1 = input(index: 0) : f32[N]\n%2 = slice(%1, start: [2], step: [1]) : f32[5]\noutput \"y\" %2\n");
     if (g) {
         for (int64_t n = 5; n <= 8; n++) {
             Tensor x = tensor(DT_F32, 1, &n, 1);
@@ -343,7 +347,8 @@ static void test_network(void)
     const int64_t ta[2] = { 0, 1 };
     Ref           f = b_reshape(g, b, 3, flat), ff[2] = { f, f };
     Ref           gram = make_node(g, OP_matmul, DT_F32, 0, NULL, 2, ff, 2, ta, 0);
-    Ref           loss = b_binary(g, OP_add, b_sum_all(g, b_binary(g, OP_mul, y, y)), b_binary(g, OP_mul, b_sum_all(g, b_binary(g, OP_mul, gram, gram)), b_const(g, DT_F32, 1e-3)));
+    Ref           style = b_binary(g, OP_mul, b_sum_all(g, b_binary(g, OP_mul, gram, gram)), b_const(g, DT_F32, 1e-3));
+    Ref           loss = b_binary(g, OP_add, b_sum_all(g, b_binary(g, OP_mul, y, y)), style);
     Ref           grads[3], culprit;
     CHECK(gradients(g, loss, 3, w, grads, &culprit), "the network has a gradient");
     add_output(g, "y", y);
@@ -392,7 +397,9 @@ static void test_network(void)
 static void test_inputs(void)
 {
     DimTable *dims = dims_new();
-    Graph    *g = parse(dims, "graph \"scale\"\ninput \"x\" : f32[N]\ninput \"k\" : f32[]\n%1 = input(index: 0) : f32[N]\n%2 = input(index: 1) : f32[]\n%3 = broadcast(%2) : f32[N]\n%4 = mul(%1, %3) : f32[N]\noutput \"y\" %4\noutput \"x\" %1\noutput \"again\" %4\n");
+    Graph    *g = parse(dims, "graph \"scale\"\ninput \"x\" : f32[N]\ninput \"k\" : f32[]\n"
+                              "%1 = input(index: 0) : f32[N]\n%2 = input(index: 1) : f32[]\n%3 = broadcast(%2) : f32[N]\n%4 = mul(%1, %3) : f32[N]\n"
+                              "output \"y\" %4\noutput \"x\" %1\noutput \"again\" %4\n");
     if (g) {
         int64_t n = 37;
         Tensor  in[2] = { tensor(DT_F64, 1, &n, 1), { 0 } };

@@ -93,8 +93,8 @@ static float x[MANY], x2[MANY], y[MANY];
 
 static void fill(const Function *f)
 {
-    static const float special[] = { 0.0f, -0.0f, 1, -1, 0.5f, -0.5f, 1.5f, -1.5f, 2.5f, INFINITY, -INFINITY, NAN, 1e-45f, -1e-45f, 1e-38f, 1e-30f, 3.4e38f, -3.4e38f,
-                                     88.72f, 88.73f, -87.33f, -103.9f, -104.1f, 8388607.5f, 8388609.0f, -8388607.5f };
+    static const float special[] = { 0.0f, -0.0f, 1, -1, 0.5f, -0.5f, 1.5f, -1.5f, 2.5f, INFINITY, -INFINITY, NAN, 1e-45f, -1e-45f, 1e-38f, 1e-30f, 3.4e38f,
+                                     -3.4e38f, 88.72f, 88.73f, -87.33f, -103.9f, -104.1f, 8388607.5f, 8388609.0f, -8388607.5f };
     for (int i = 0; i < MANY; i++)
         x[i] = (float)(f->lo + ((double)f->hi - f->lo) * rng_uniform((Rng){ 3, 0 }, (uint64_t)f->op, (uint64_t)i));
     bool wave = f->op == OP_sin || f->op == OP_cos;
@@ -187,7 +187,8 @@ static void check_random(const char *isa, const Target *t, const Kernel *kernels
                 float want = (what[k].uniform ? rng_uniform : rng_normal)(r, (uint64_t)what[k].stream, (uint64_t)(starts[s] + i));
                 wrong += memcmp(&want, &y[i], 4) != 0;
             }
-            CHECK(wrong == 0, "%s %s of stream %llx: %u numbers differ from rng.c", isa, what[k].uniform ? "uniform" : "normal", (unsigned long long)what[k].stream, wrong);
+            CHECK(wrong == 0, "%s %s of stream %llx: %u numbers differ from rng.c", isa, what[k].uniform ? "uniform" : "normal",
+                  (unsigned long long)what[k].stream, wrong);
         }
     }
 }
