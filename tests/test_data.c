@@ -112,7 +112,7 @@ static void test_describe(void)
     wrong("scenes", 543, "'size' must be one number from 8", NULL, ARGS(num("size", 4)));
     Text manual = { 0 };
     data_print_sources(&manual);
-    CHECK(strstr(manual.at, "images(...)") && strstr(manual.at, "bilinear  of nearest | bilinear | bicubic"), "%s", manual.at);
+    CHECK(strstr(manual.at, "images(...)") && strstr(manual.at, "filter    bilinear  of the antialiased resize: nearest | bilinear | bicubic"), "%s", manual.at);
     text_free(&manual);
 }
 
