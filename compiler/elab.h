@@ -137,7 +137,7 @@ struct Elab {
     Frame      *frame;
     Vec(NetInfo) nets;
     Vec(OptimInfo) optims;
-    uint32_t    depth, nodes_reported;
+    uint32_t    depth;
     bool        limit_reported;    /* from then on nothing is evaluated and nothing said */
     uint32_t    work;              /* against MAX_WORK */
     uint32_t    layer_depth;

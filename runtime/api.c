@@ -145,38 +145,13 @@ bool pastiche_set(pastiche_model *m, const char *name, const pastiche_tensor *va
 
 /* ---- programs ---- */
 
-static Graph *find_graph(const Model *m, const char *name)
-{
-    for (uint32_t i = 0; i < m->exports.n; i++)
-        if (!strcmp(m->exports.at[i].name, name))
-            return m->exports.at[i].graph;
-    for (uint32_t i = 0; i < m->steps.n; i++)
-        if (!strcmp(m->steps.at[i].name, name))
-            return m->steps.at[i].graph;
-    return NULL;
-}
-
 pastiche_program *pastiche_compile(pastiche_model *m, const char *name)
 {
     const Model *model = m->session.model;
-    Graph       *g = find_graph(model, name);
     m->st = (Status){ 0 };
-    if (!g) {
-        const char *names[256];
-        size_t      n = 0;
-        Text        list = { 0 };
-        for (uint32_t i = 0; i < model->exports.n && n < COUNT(names); i++)
-            names[n++] = model->exports.at[i].name;
-        for (uint32_t i = 0; i < model->steps.n && n < COUNT(names); i++)
-            names[n++] = model->steps.at[i].name;
-        for (size_t i = 0; i < n; i++)
-            text_addf(&list, "%s%s", i ? ", " : "", names[i]);
-        const char *near = nearest_word(name, names, n);
-        status_fail(&m->st, "%s has no export or step '%s'; it has: %s%s%s%s", m->session.path, name, list.n ? list.at : "none", near ? ".  Did you mean '" : "", near ? near : "",
-                    near ? "'?" : "");
-        text_free(&list);
+    Graph *g = session_find_graph(&m->session, name, &m->st);
+    if (!g)
         return NULL;
-    }
     Program *program = program_new(model, g, &m->session.options.exec, &m->st);
     if (!program)
         return NULL;
@@ -321,7 +296,7 @@ bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_op
     Status again = { 0 };
     for (uint32_t i = 0; i < m->programs.n; i++) {
         pastiche_program *p = m->programs.at[i];
-        p->graph = find_graph(m->session.model, p->name);
+        p->graph = session_find_graph(&m->session, p->name, &again);
         p->program = p->graph ? program_new(m->session.model, p->graph, &m->session.options.exec, &again) : NULL;
     }
     if (weights)

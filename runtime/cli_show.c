@@ -66,26 +66,11 @@ static int show_graph(Session *s, Graph *g, int stage)
 
 static Graph *find_graph(const Session *s, const char *name)
 {
-    const char *names[256];
-    size_t      n = 0;
-    for (uint32_t i = 0; i < s->model->exports.n + s->model->steps.n && n < COUNT(names); i++) {
-        bool        export = i < s->model->exports.n;
-        const char *own = export ? s->model->exports.at[i].name : s->model->steps.at[i - s->model->exports.n].name;
-        Graph      *g = export ? s->model->exports.at[i].graph : s->model->steps.at[i - s->model->exports.n].graph;
-        if (name && !strcmp(own, name))
-            return g;
-        names[n++] = own;
-    }
-    Text list = { 0 };
-    for (size_t i = 0; i < n; i++)
-        text_addf(&list, "%s%s", i ? ", " : "", names[i]);
-    const char *near = name ? nearest_word(name, names, n) : NULL;
-    if (name)
-        complain("%s has no export or step '%s'; it has: %s%s%s%s", s->path, name, list.n ? list.at : "none", near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
-    else
-        complain("say which graph: --of %s", list.n ? list.at : "NAME");
-    text_free(&list);
-    return NULL;
+    Status st = { 0 };
+    Graph *g = session_find_graph(s, name, &st);
+    if (!g)
+        complain("%s", st.message);
+    return g;
 }
 
 int command_show(int argc, char **argv)

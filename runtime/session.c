@@ -69,6 +69,32 @@ static bool check_data_names(const Session *s, Status *st)
     return true;
 }
 
+Graph *session_find_graph(const Session *s, const char *name, Status *st)
+{
+    const Model *m = s->model;
+    const char  *names[256];
+    size_t       n = 0;
+    for (uint32_t i = 0; i < m->exports.n + m->steps.n; i++) {
+        bool        is_export = i < m->exports.n;
+        const char *own = is_export ? m->exports.at[i].name : m->steps.at[i - m->exports.n].name;
+        if (name && !strcmp(own, name))
+            return is_export ? m->exports.at[i].graph : m->steps.at[i - m->exports.n].graph;
+        if (n < COUNT(names))
+            names[n++] = own;
+    }
+    Text list = { 0 };
+    for (size_t i = 0; i < n; i++)
+        text_addf(&list, "%s%s", i ? ", " : "", names[i]);
+    const char *near = name ? nearest_word(name, names, n) : NULL;
+    if (name)
+        status_fail(st, "%s has no export or step '%s'; it has: %s%s%s%s", s->path, name, list.n ? list.at : "none", near ? ".  Did you mean '" : "", near ? near : "",
+                    near ? "'?" : "");
+    else
+        status_fail(st, "say which graph: --of %s", list.n ? list.at : "NAME");
+    text_free(&list);
+    return NULL;
+}
+
 /* ---- data ---- */
 
 DataSet *session_data(Session *s, uint32_t data, Status *st)

@@ -47,6 +47,9 @@ bool session_prepare_random(Session *s, const Graph *used, Status *st);
 bool session_adopt(Session *s, Model *m, const Session *parent, Status *st);
 void session_release(Session *s);
 
+/* The graph of an export or step; NULL and a message that lists them when there is none of that name, or name is NULL. */
+Graph *session_find_graph(const Session *s, const char *name, Status *st);
+
 DataSet *session_data(Session *s, uint32_t data, Status *st);          /* opened on first use */
 
 /* Fills tensors for hidden inputs (data, ...) of lets and initial values. */
