@@ -102,7 +102,7 @@ static bool digits_item(DataSet *s, int64_t i, const Draw *d, void *const *field
 static bool load_digits(DataSet *s, const char *pictures, const char *labels, Status *st)
 {
     Digits  *g = s->state;
-    uint32_t size[3], count;
+    uint32_t size[3] = { 0 }, count = 0;
     size_t   n, m;
     if (!read_gz(pictures, MAX_IDX_BYTES, &g->px, &n, st) || !take_idx(pictures, g->px, n, 3, size, st) || !read_gz(labels, MAX_IDX_BYTES, &g->labels, &m, st) ||
         !take_idx(labels, g->labels, m, 1, &count, st))

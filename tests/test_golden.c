@@ -99,7 +99,7 @@ static void compare(const char *path, const char *got)
         }
         return;
     }
-    size_t size;
+    size_t size = 0;
     char  *expected = read_all(expected_path, &size);
     CHECK(!strcmp(expected ? expected : "", got), "%s\n--- expected\n%s--- got\n%s---", path, expected ? expected : "", got);
     free(expected);
@@ -107,7 +107,7 @@ static void compare(const char *path, const char *got)
 
 static void test_parse(const char *path, const char *name)
 {
-    size_t size;
+    size_t size = 0;
     char  *text = read_all(path, &size);
     Parsed p;
     Text   said = { 0 }, formatted = { 0 };
@@ -126,7 +126,7 @@ static void test_parse(const char *path, const char *name)
 /* expected: "canonical" text beside the file, or the file itself. */
 static void test_format(const char *path, const char *name, bool itself)
 {
-    size_t size;
+    size_t size = 0;
     char  *text = read_all(path, &size);
     Parsed p;
     Text   said = { 0 }, formatted = { 0 };

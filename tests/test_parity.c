@@ -104,7 +104,7 @@ static bool compare_digest(Parity *p, const char *what, const char *step, const 
     double got[4];
     if (!find(p, what, step, name, &want))
         return false;
-    CHECK(want.rank == 2 && want.shape[1] == 4 && row < want.shape[0], "%s %s: bad shape", what, name);
+    CHECK(want.rank == 2 && want.shape[1] == 4 && row < want.shape[0], "%s %s: bad shape", what, name ? name : step);
     digest(t, got);
     for (int k = 0; k < 4; k++)
         compare_number(p, what, name ? name : step, run, got[k], tensor_get(&want, row * 4 + k), tensor_get(&want, row * 4));
