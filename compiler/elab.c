@@ -623,7 +623,7 @@ Model *elaborate(const char *path, Sources *sources, Diags *d, const ElabOptions
         m->init_args = init.args, m->ninit_args = init.nargs;
         m->let_args = lets.args, m->nlet_args = lets.nargs;
         free(init.cur), free(lets.cur);
-        vec_free(&init.applied), vec_free(&lets.applied), vec_free(&init.minimized), vec_free(&lets.minimized);
+        vec_free(&init.applied), vec_free(&lets.applied);
     }
     for (uint32_t i = 0; i < e.files.n; i++) {
         vec_free(&e.files.at[i]->decls);

@@ -118,7 +118,6 @@ typedef struct GraphState {
     uint32_t    randoms;                       /* numbers random nodes */
     TrainValue *args; uint32_t nargs;          /* hidden inputs: data and results used inside an expression */
     Step       *step;
-    Vec(uint32_t) minimized;                   /* nets */
     struct GraphState *outer;
 } GraphState;
 
@@ -221,7 +220,6 @@ const char *pipe_label(Elab *e, const Expr *site, bool *ok);
 bool  place_args(Elab *e, const char *what, const Params *p, const Call *c, int32_t *slot);   /* slot[i]: which argument parameter i gets, or -1 */
 bool  bind_params(Elab *e, const char *what, const Params *p, const Call *c, DimVars *v);     /* tensor parameters: unified, bound in the scope */
 Value check_results(Elab *e, const char *what, const Item *it, DimVars *v, Value r, Loc loc);
-Dim   contract_macs(Graph *g, Ref r);                        /* multiply-adds of a contraction node, 0 for others */
 
 /* ---- names ---- */
 typedef struct Naming { const char **labels; const Expr **sites; uint32_t n; const char **claims; uint32_t nclaims; } Naming;

@@ -21,27 +21,10 @@ void graph_begin(Elab *e, GraphState *gs, GraphRole role, const char *name)
     e->gs = gs;
 }
 
-static void copy_ema_states(Elab *e)
-{
-    GraphState *gs = e->gs;
-    for (uint32_t i = 0; i < e->m->nets.n; i++) {
-        int32_t base = e->m->nets.at[i].ema_of;
-        bool    follows = false;
-        for (uint32_t k = 0; k < gs->minimized.n; k++)
-            follows |= (int32_t)gs->minimized.at[k] == base;
-        for (uint32_t k = 0; base >= 0 && follows && k < e->m->nets.at[base].vars.n; k++) {
-            uint32_t var = e->m->nets.at[base].vars.at[k];
-            if (e->m->vars.at[var].kind == VAR_STATE)
-                set_var(e, (uint32_t)ema_var(e, (int32_t)i, (int32_t)var), var_value(e, var));
-        }
-    }
-}
-
 /* Closes the graph being made: what variables have become is written when it has run. The caller owns the Graph. */
 Graph *graph_end(Elab *e)
 {
     GraphState *gs = e->gs;
-    copy_ema_states(e);
     for (uint32_t v = 0; v < gs->ncur; v++) {
         Ref r = gs->cur[v];
         if (r && !(node(gs->g, r)->op == OP_var && node_attrs(gs->g, r)[0] == (int64_t)v))
@@ -50,7 +33,6 @@ Graph *graph_end(Elab *e)
     e->gs = gs->outer;
     free(gs->cur);
     vec_free(&gs->applied);
-    vec_free(&gs->minimized);
     return gs->g;
 }
 
@@ -332,20 +314,29 @@ static void run_optimizer(Elab *e, const OptimInfo *info, int32_t net, uint32_t 
     vec_free(&v.rests);
 }
 
-/* ema nets of `net`: average <- decay * average + (1 - decay) * weight, for the parameters just updated */
+/* average <- decay * average + (1 - decay) * value */
+static void move_average(Elab *e, int32_t ema_net, uint32_t var)
+{
+    Graph   *g = e->gs->g;
+    double   decay = e->m->nets.at[ema_net].ema_decay;
+    uint32_t avg = (uint32_t)ema_var(e, ema_net, (int32_t)var);
+    Ref      old = b_binary(g, OP_mul, b_const(g, DT_F32, decay), var_value(e, avg));
+    Ref      now = b_binary(g, OP_mul, b_const(g, DT_F32, 1 - decay), var_value(e, var));
+    set_var(e, avg, b_binary(g, OP_add, old, now));
+}
+
+/* ema nets of `net` follow the n parameters just updated, and all its state: running statistics belong to the weights they were taken with, so those
+ * of an average are averages too. */
 static void follow(Elab *e, int32_t net, uint32_t n, const uint32_t *vars)
 {
-    Graph *g = e->gs->g;
     for (uint32_t i = 0; i < e->m->nets.n; i++) {
         if (e->m->nets.at[i].ema_of != net)
             continue;
-        double decay = e->m->nets.at[i].ema_decay;
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t avg = (uint32_t)ema_var(e, (int32_t)i, (int32_t)vars[k]);
-            Ref      old = b_binary(g, OP_mul, b_const(g, DT_F32, decay), var_value(e, avg));
-            Ref      now = b_binary(g, OP_mul, b_const(g, DT_F32, 1 - decay), var_value(e, vars[k]));
-            set_var(e, avg, b_binary(g, OP_add, old, now));
-        }
+        for (uint32_t k = 0; k < n; k++)
+            move_average(e, (int32_t)i, vars[k]);
+        for (uint32_t k = 0; k < e->m->nets.at[net].vars.n; k++)
+            if (e->m->vars.at[e->m->nets.at[net].vars.at[k]].kind == VAR_STATE)
+                move_average(e, (int32_t)i, e->m->nets.at[net].vars.at[k]);
     }
 }
 
@@ -526,7 +517,6 @@ void run_minimize(Elab *e, const Stmt *s)
         run_optimizer(e, optim, nets[i], m.n, mv, mg, s->loc);
         follow(e, nets[i], m.n, mv);
         e->nets.at[nets[i]].version++;
-        vec_push(&e->gs->minimized, (uint32_t)nets[i]);
     }
 }
 
