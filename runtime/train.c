@@ -32,7 +32,7 @@ typedef struct {
     Vec(const char *) columns;     /* of the log: every report of the steps it calls */
     double     *values; bool *fresh;
     char       *out;
-    const char *checkpoint_name;   /* as the file says: "ck/dcgan" */
+    char       *checkpoint_name;   /* as the file says: "ck/dcgan" */
     char       *checkpoints;       /* where checkpoints go: that under `out` */
     int64_t     keep;
     uint64_t    saved_at;          /* pass of the newest checkpoint */
@@ -610,46 +610,50 @@ static void stage_free(Run *r)
     r->log = NULL;
 }
 
-/* The next stage: the file elaborated anew with the stage's const. What both have under one name and shape carries over; optimisers start afresh. */
+/* What both have under one name and shape carries over; optimisers start afresh. */
+static bool carry_over(Session *to, const Session *from, Status *st)
+{
+    for (uint32_t i = 0; i < to->model->vars.n; i++) {
+        const Var *v = &to->model->vars.at[i];
+        for (uint32_t k = 0; v->kind != VAR_OPT && v->kind != VAR_LET && k < from->model->vars.n; k++) {
+            const Tensor *old = &from->vars[k];
+            Tensor       *new = &to->vars[i];
+            if (from->model->vars.at[k].name == v->name && old->rank == new->rank && old->dtype == new->dtype &&
+                !memcmp(old->shape, new->shape, sizeof(int64_t) * (size_t)new->rank) && !tensor_copy(new, old, new->dtype, st))
+                return false;
+        }
+    }
+    for (uint32_t i = 0; i < to->model->nets.n; i++)
+        to->ready[i] = !to->model->nets.at[i].from || (i < from->model->nets.n && from->ready[i]);
+    return true;
+}
+
+/* The next stage: the file elaborated anew with the stage's const, in the same place, since what belongs to a session points into it. When that fails,
+ * the session is as it was. */
 static bool enter_stage(Session *s, const Train *t, int64_t stage, Status *st)
 {
-    Session        next;
+    Session        last = *s;
     SessionOptions o = s->options;
     uint32_t       n = 0;
-    const char   **set;
     char           text[160];
     while (o.set && o.set[n])
         n++;
-    set = xmalloc((n + 2) * sizeof *set);
+    const char **set = xmalloc((n + 2) * sizeof *set);
     for (uint32_t i = 0; i < n; i++)
         set[i] = o.set[i];
     snprintf(text, sizeof text, "%s=%lld", t->stage, (long long)stage);
     set[n] = text;
     o.set = set;
-    bool ok = session_open(&next, s->path, &o, st);
-    if (!ok && next.diags.list.n)
-        *st = (Status){ 0 }, status_fail(st, "%s: stage %s: %s", s->path, text, next.diags.list.at[0].message);
-    next.options.set = s->options.set;
+    bool ok = session_open(s, last.path, &o, st);
+    if (!ok && s->diags.list.n)
+        *st = (Status){ 0 }, status_fail(st, "%s: stage %s: %s", last.path, text, s->diags.list.at[0].message);
     free(set);
-    for (uint32_t i = 0; ok && i < next.model->vars.n; i++) {
-        const Var *v = &next.model->vars.at[i];
-        for (uint32_t k = 0; v->kind != VAR_OPT && v->kind != VAR_LET && k < s->model->vars.n; k++) {
-            Tensor *from = &s->vars[k], *to = &next.vars[i];
-            if (s->model->vars.at[k].name == v->name && from->rank == to->rank && from->dtype == to->dtype && !memcmp(from->shape, to->shape, sizeof(int64_t) * (size_t)to->rank))
-                ok = tensor_copy(to, from, to->dtype, st);
-        }
-    }
-    for (uint32_t i = 0; ok && i < next.model->nets.n && i < s->model->nets.n; i++)
-        next.ready[i] = s->ready[i] && next.model->nets.at[i].from;
-    if (!ok) {
-        session_close(&next);
-        return false;
-    }
-    for (uint32_t i = 0; i < next.model->nets.n; i++)
-        next.ready[i] = next.ready[i] || !next.model->nets.at[i].from;
-    session_close(s);
-    *s = next;
-    return true;
+    s->options.set = last.options.set;
+    ok = ok && carry_over(s, &last, st);
+    session_close(ok ? &last : s);
+    if (!ok)
+        *s = last;
+    return ok;
 }
 
 /* The stage a checkpoint stands in. */
@@ -676,7 +680,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
     int64_t          stage = r.train->stage_lo, last = r.train->stage ? r.train->stage_hi : stage;
     bool             ok = true, resume = o->resume != NULL;
     r.keep = c ? c->keep : 2;
-    r.checkpoint_name = c ? c->path : "checkpoints";
+    r.checkpoint_name = xstrdup(c ? c->path : "checkpoints");
     r.out = run_folder(&r);
     r.checkpoints = path_join(r.out, r.checkpoint_name);
     if (!resume)
@@ -709,6 +713,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
         result->weights = path_join(r.out, "weights.safetensors");
         ok = session_write_weights(s, NULL, result->weights, st);
     }
+    free(r.checkpoint_name);
     free(r.checkpoints);
     free(r.out);
     return ok;
