@@ -1,13 +1,14 @@
 #!/bin/sh
 # build.sh [FOLDER [CMAKE OPTION...]] - installs what is missing (Debian 12's own packages, through apt-get, as root or with sudo) and builds pastiche into
-# FOLDER (build, unless told). Fast when nothing is to do. tests/run.sh and quickstart.sh start with it.
+# FOLDER (build, unless told). Fast when nothing is to do. tests/run.sh and quickstart.sh start with it. From the environment: ALSO, more packages that are
+# needed; TARGET, what to build (all, unless told).
 set -eu
 cd "$(dirname "$0")/.."
 folder=${1:-build}
 [ $# -eq 0 ] || shift
 
 # gcc brings OpenMP, llvm-19-dev the compiler back end, libstb-dev PNG and JPEG, zlib1g-dev gzip.
-packages="gcc libc6-dev cmake ninja-build llvm-19-dev libstb-dev zlib1g-dev"
+packages="gcc libc6-dev cmake ninja-build llvm-19-dev libstb-dev zlib1g-dev ${ALSO:-}"
 
 missing=""
 if command -v dpkg-query >/dev/null 2>&1; then
@@ -45,7 +46,7 @@ fi
 mkdir -p "$folder"
 echo "building in $folder"
 cmake -S . -B "$folder" -G Ninja "$@" >"$folder/configure.log" 2>&1 || { cat "$folder/configure.log" >&2; exit 1; }
-cmake --build "$folder" >"$folder/build.log" 2>&1 || { grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Generating)' "$folder/build.log" >&2; exit 1; }
+cmake --build "$folder" --target "${TARGET:-all}" >"$folder/build.log" 2>&1 || { grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Generating)' "$folder/build.log" >&2; exit 1; }
 if grep -q 'warning:' "$folder/build.log"; then
     grep -A 4 'warning:' "$folder/build.log" >&2
 fi
