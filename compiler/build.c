@@ -76,6 +76,22 @@ Dim element_count(Graph *g, Ref r)
     return n;
 }
 
+Dim contract_macs(Graph *g, Ref r)
+{
+    const Node *n = node(g, r);
+    if (n->op == OP_matmul) {
+        const Dim *a = node_shape(g, node_arg(g, r, 0));
+        return dim_mul(g->dims, element_count(g, r), a[node_attrs(g, r)[0] ? n->rank - 2 : n->rank - 1]);
+    }
+    if (n->op != OP_conv && n->op != OP_conv_dx && n->op != OP_conv_dw)
+        return 0;
+    /* images of the convolution's result (n,k,ho,wo), each from weights (k,c/g,r,s) */
+    Ref        image = n->op == OP_conv ? r : node_arg(g, r, n->op == OP_conv_dx ? 0 : 1);
+    const Dim *w = node_shape(g, n->op == OP_conv_dw ? r : node_arg(g, r, 1));
+    Dim        each = dim_mul(g->dims, w[1], dim_mul(g->dims, w[2], w[3]));
+    return dim_mul(g->dims, element_count(g, image), each);
+}
+
 /* ---- folding numbers ---- */
 
 static bool fits(Dtype t, double v)        /* an integer result that i32 holds */

@@ -328,29 +328,6 @@ Value apply_net(Elab *e, int32_t net, int mode, const Call *c)
 
 /* ---- the layer table: one application of every net from its declared types ---- */
 
-Dim contract_macs(Graph *g, Ref r)
-{
-    const Node *n = node(g, r);
-    if (n->op != OP_conv && n->op != OP_conv_dx && n->op != OP_matmul)
-        return 0;
-    Dim m = dim_const(g->dims, 1);
-    if (n->op == OP_matmul) {
-        const Dim *a = node_shape(g, node_arg(g, r, 0));
-        int        rank = n->rank;
-        for (int i = 0; i < rank; i++)
-            m = dim_mul(g->dims, m, node_shape(g, r)[i]);
-        return dim_mul(g->dims, m, a[node_attrs(g, r)[0] ? rank - 2 : rank - 1]);
-    }
-    Dim image[4], weight[4];
-    memcpy(image, node_shape(g, n->op == OP_conv ? r : node_arg(g, r, 0)), sizeof image);      /* (n,k,ho,wo) */
-    memcpy(weight, node_shape(g, node_arg(g, r, 1)), sizeof weight);                           /* (k,c/g,r,s) */
-    for (int i = 0; i < 4; i++)
-        m = dim_mul(g->dims, m, image[i]);
-    for (int i = 1; i < 4; i++)
-        m = dim_mul(g->dims, m, weight[i]);
-    return m;
-}
-
 /* One item; pictures of 256 pixels a side. */
 static void nominal_sizes(Elab *e, int32_t net, const Graph *g)
 {

@@ -56,5 +56,7 @@ int command_show(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_bench(int argc, char **argv);
+int command_profile(int argc, char **argv);
 
 #endif

@@ -40,6 +40,10 @@ bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *st
 /* Starts measuring kernels; called again, appends what the passes since then took by kernel, dearest first, and starts anew. Native programs only. */
 void program_profile(Program *p, Text *out);
 
+/* Of the sizes of the last pass; all 0 with the reference backend. flops: of convolutions and matrix products as the text says them, 2 a multiply-add. */
+typedef struct { double flops; int64_t arena; uint32_t kernels; } ProgramFacts;
+ProgramFacts program_facts(const Program *p);
+
 /* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */
 bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st);
 /* Binds the symbols of g's inputs to the sizes of actual tensors and checks g->checks. MAX_BINDS is always enough. */

@@ -12,6 +12,8 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "run", command_run, "FILE EXPORT [[NAME=]INPUT]... -o OUT [--weights FILE] ...", "run an export on pictures, arrays or numbers" },
     { "test", command_test, "FILE", "run a file's test blocks" },
     { "show", command_show, "FILE --of STEP_OR_EXPORT --stage STAGE", "show a graph at a stage of compilation" },
+    { "bench", command_bench, "FILE NAME [--size INPUT=1x3x512x512]...", "measure a step or an export" },
+    { "profile", command_profile, "FILE NAME [--size INPUT=1x3x512x512]...", "show what each kernel takes" },
     { "fmt", command_fmt, "[--check] FILE...", "format files" },
     { "ops", command_ops, "[NAME]", "the manual of the primitive ops" },
     { "sources", command_sources, "", "the manual of the data sources" },
@@ -47,7 +49,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT(commands); i++)
         if (!strcmp(argv[1], commands[i].name)) {
-            if (commands[i].run == command_train || commands[i].run == command_run)
+            if (commands[i].run == command_train || commands[i].run == command_run || commands[i].run == command_bench || commands[i].run == command_profile)
                 wait_actively(argv);
             return commands[i].run(argc - 2, argv + 2);
         }

@@ -242,7 +242,7 @@ static bool bind_outside(Pass *q, uint32_t b, const Tensor *t, bool absent, doub
     } else if (!t->data) {
         return status_fail(q->st, "%s has no value", what);
     } else {
-        int64_t shape[MAX_RANK];
+        int64_t shape[MAX_RANK] = { 0 };
         bool    same = t->rank == node(q->p->g, r)->rank && shape_now(q, r, shape);
         for (int i = 0; i < t->rank && same; i++)
             same = shape[i] == t->shape[i];
@@ -563,6 +563,31 @@ static int by_cost(const void *a, const void *b)
     return x->seconds > y->seconds ? -1 : x->seconds < y->seconds;
 }
 
+static const SizedPlan *last_plan(const Program *p)
+{
+    const SizedPlan *s = NULL;
+    for (int i = 0; i < CACHED_SIZES; i++)
+        if (p->sizes[i] && (!s || p->sizes[i]->used > s->used))
+            s = p->sizes[i];
+    return s;
+}
+
+ProgramFacts program_facts(const Program *p)
+{
+    const SizedPlan *s = last_plan(p);
+    ProgramFacts     f = { 0 };
+    if (!s)
+        return f;
+    for (Ref r = 1; r < p->g->nodes.n; r++) {
+        int64_t macs;
+        if (dim_eval(p->g->dims, contract_macs(p->g, r), s->binds, s->nbinds, &macs))
+            f.flops += 2.0 * (double)macs;
+    }
+    f.arena = s->plan.arena;
+    f.kernels = p->f->kernels.n;
+    return f;
+}
+
 void program_profile(Program *p, Text *out)
 {
     uint32_t n = p->f ? p->f->kernels.n : 0;
@@ -575,10 +600,7 @@ void program_profile(Program *p, Text *out)
         }
         qsort(costs, n, sizeof *costs, by_cost);
         text_addf(out, "%u kernels, %.3f ms a pass\n", n, all * 1e3);
-        const SizedPlan *s = NULL;
-        for (int i = 0; i < CACHED_SIZES; i++)
-            if (p->sizes[i] && (!s || p->sizes[i]->used > s->used))
-                s = p->sizes[i];
+        const SizedPlan *s = last_plan(p);
         for (uint32_t i = 0; i < n && s; i++) {
             const Fused *k = p->f->kernels.at[costs[i].kernel];
             int64_t      bytes = 0;

@@ -3,6 +3,7 @@
  *   bench_contract [--cpu avx512|avx2|baseline] [WORD]     only the lines that hold WORD
  */
 #define _GNU_SOURCE
+#include "../runtime/peak.h"
 #include "emit.h"
 
 #include <stdlib.h>
@@ -17,50 +18,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- the peak ---- */
-enum { CHAINS = 10, ROUNDS = 200000 };
-
-static void emit_peak(void *ctx, Emit *e, uint32_t index)
-{
-    LLVMValueRef acc[CHAINS], next[CHAINS];
-    int          vec = e->target->vec;
-    LLVMValueRef out = buf_base(e, 0), a = vec_load(e, out, vec);
-    (void)ctx;
-    (void)index;
-    for (int i = 0; i < CHAINS; i++)
-        acc[i] = c_vec(e, vec, i);
-    Loop l = loop_begin(e, c_int(e, 0), c_int(e, ROUNDS), 1, CHAINS, acc);
-    for (int i = 0; i < CHAINS; i++)
-        next[i] = f_fma(e, a, a, l.carry[i]);
-    loop_end(e, &l, next);
-    for (int i = 0; i < CHAINS; i++)
-        store(e, l.carry[i], addr(e, out, c_int(e, (int64_t)i * vec)));
-    e->kernel->tasks = dim_const(e->dims, 1);
-}
-
-static double peak(Jit *jit, const Target *t)
-{
-    DimTable *dims = dims_new();
-    Kernel    k = { .kind = KERNEL_CONTRACT, .name = "peak" }, *ks = &k;
-    Status    st = { 0 };
-    double    best = 1e9;
-    if (!jit_compile(jit, dims, &ks, 1, emit_peak, NULL, NULL, NULL, &st)) {
-        fprintf(stderr, "%s\n", st.message);
-        exit(1);
-    }
-    float *buf = aligned_alloc(64, (size_t)CHAINS * 64);
-    void  *bufs[] = { memset(buf, 0, (size_t)CHAINS * 64) };
-    for (int i = 0; i < 30; i++) {
-        double from = now();
-        k.fn(bufs, NULL, 0, 1);
-        double took = now() - from;
-        best = took < best ? took : best;
-    }
-    free(buf);
-    dims_free(dims);
-    return 2.0 * CHAINS * ROUNDS * t->vec / best;
 }
 
 /* ---- a line ---- */
@@ -259,12 +216,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", st.message);
         return 1;
     }
-    double rate = peak(jit, &t);
+    double rate = 1e9 * fma_peak(cpu, 1, &st);
     printf("%s: %.1f GFLOP/s on one thread\n", t.cpu, rate * 1e-9);
     for (size_t i = 0; i < COUNT(lines); i++)
         if (!word || strstr(lines[i].what, word))
             run(&lines[i], jit, &t, rate);
-    printf("again: %.1f GFLOP/s\n", peak(jit, &t) * 1e-9);
+    printf("again: %.1f GFLOP/s\n", fma_peak(cpu, 1, &st));
     jit_free(jit);
     return 0;
 }

@@ -172,4 +172,31 @@ END
 expect 1 "$pastiche" test "$work/fails.graph"
 prints "1 passed, 1 failed" "$work/fails.graph:6"
 
+# ---- bench, profile ----
+expect 0 "$pastiche" bench "$mini" g_step --size n=2 --rounds 5
+silent
+prints "g_step: " " GFLOP/s, " " % of the " "compiled in "
+expect 0 "$pastiche" bench "$mini" sample --size z=3x8 --rounds 5 --json --threads 1
+json name sample
+json threads 1
+json gflop 0.0003564         # 3 pictures x 2 x (8*256 + 4*4*16 * 4*4*8 + 8*8*8 * 4*4*3) multiply-adds
+expect 0 "$pastiche" bench "$mini" brighten --size x=1x3x8x9 --rounds 5 --json
+json gflop 0
+expect 0 "$pastiche" profile "$mini" g_step --size n=2 --rounds 5
+prints "kernels, " " conv" "std/layers.graph:"
+expect 1 "$pastiche" bench "$mini" g_step
+says "say how large 'n' is: --size n=16"
+expect 1 "$pastiche" bench "$mini" brighten
+says "say how large 'x' is: --size x=1x3xHxW"
+expect 1 "$pastiche" bench "$mini" brighten --size x=1x2x8x9
+says "'x' is of size 1x3xHxW"
+expect 1 "$pastiche" bench "$mini" brighten --size x=1x3x8x
+says "'x' is of size 1x3xHxW"
+expect 1 "$pastiche" bench "$mini" brighten --size x=1x3x8x9 --size by=2
+says "'by' is one number"
+expect 1 "$pastiche" bench "$mini" brighten --size y=1x3x8x9
+says "no input 'y'"
+expect 1 "$pastiche" profile "$mini" smple --size z=1x8
+says "Did you mean 'sample'?"
+
 finish

@@ -1,0 +1,287 @@
+/* cli_bench.c - pastiche bench and profile: how fast a step or an export is on this machine, beside what the machine can do; and where its time goes.
+ * Weights are what the file says they start from: speed does not depend on them. Inputs are random numbers of each input's range.
+ */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "cli.h"
+#include "peak.h"
+
+typedef struct {
+    Session  s;
+    Graph   *g;
+    Program *p;
+    Tensor  *inputs;
+    uint32_t runs;
+    double   compile;              /* seconds */
+} Bench;
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- inputs ---- */
+
+/* "1x3x512x512"; a single number for an integer input */
+static bool parse_size(const char *text, int64_t *size, int *rank)
+{
+    *rank = 0;
+    for (const char *p = text;; p++) {
+        char     *end;
+        long long v = strtoll(p, &end, 10);
+        if (end == p || v < 1 || v > 1 << 30 || *rank == MAX_RANK)
+            return false;
+        size[(*rank)++] = v;
+        if (!*end)
+            return true;
+        if (*end != 'x')
+            return false;
+        p = end;
+    }
+}
+
+static void pattern_text(const Bench *b, const GraphInput *in, Text *out)
+{
+    for (int i = 0; i < in->rank; i++) {
+        text_add(out, i ? "x" : "");
+        dim_print(b->g->dims, in->shape[i], out);
+    }
+}
+
+/* The --size of an input, or NULL. */
+static const char *given_size(const Given *g, const char *input)
+{
+    size_t      n = strlen(input);
+    const char *size = NULL;
+    for (int i = 0; i < g->ngiven; i++)
+        if (!strcmp(g->given[i].option->name, "--size") && !strncmp(g->given[i].value, input, n) && g->given[i].value[n] == '=')
+            size = g->given[i].value + n + 1;
+    return size;
+}
+
+static bool known_sizes(const Given *g, const Graph *graph)
+{
+    for (int i = 0; i < g->ngiven; i++) {
+        const char *names[64], *eq = strchr(g->given[i].value ? g->given[i].value : "", '=');
+        bool        found = strcmp(g->given[i].option->name, "--size") != 0;
+        char        name[128];
+        uint32_t    n = 0;
+        snprintf(name, sizeof name, "%.*s", eq ? (int)(eq - g->given[i].value) : 0, g->given[i].value ? g->given[i].value : "");
+        for (; n < graph->inputs.n && n < COUNT(names); n++) {
+            names[n] = graph->inputs.at[n].name;
+            found |= !strcmp(name, names[n]);
+        }
+        if (!found) {
+            const char *near = nearest_word(name, names, n);
+            complain("--size %s: '%s' has no input '%s'%s%s%s", g->given[i].value, graph->name, name, near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool make_input(Bench *b, const Given *given, uint32_t i)
+{
+    const GraphInput *in = &b->g->inputs.at[i];
+    const char       *text = given_size(given, in->name);
+    int64_t           size[MAX_RANK], number = 0;
+    int               rank = in->rank;
+    bool              whole = in->kind == IN_INT, ok = true;
+    Text              pattern = { 0 };
+    Status            st = { 0 };
+    pattern_text(b, in, &pattern);
+    if (text) {
+        ok = parse_size(text, size, &rank) && rank == (whole ? 1 : in->rank);
+        for (int k = 0; ok && k < in->rank; k++) {
+            int64_t fixed;
+            ok = !dim_is_const(b->g->dims, in->shape[k], &fixed) || fixed == size[k];
+        }
+        if (!ok)
+            complain("--size %s=%s: '%s' is %s%s", in->name, text, in->name, whole ? "a whole number above 0" : in->rank ? "of size " : "one number", in->rank ? pattern.at : "");
+        number = size[0];
+    } else {
+        for (int k = 0; ok && k < in->rank; k++)
+            ok = dim_is_const(b->g->dims, in->shape[k], &size[k]);
+        ok = ok && !whole;
+        if (!ok)
+            complain("say how large '%s' is: --size %s=%s", in->name, in->name, whole ? "16" : pattern.at);
+    }
+    text_free(&pattern);
+    ok = ok && (tensor_alloc(&b->inputs[i], (Dtype)in->dtype, in->rank, size, &st) || (complain("%s", st.message), false));
+    if (!ok)
+        return false;
+    if (whole || in->has_default) {
+        tensor_set(&b->inputs[i], 0, whole ? (double)number : in->deflt);
+        return true;
+    }
+    double   lo = in->ranged ? in->lo : -1, hi = in->ranged ? in->hi : 1;
+    uint32_t dice = 1;
+    for (int64_t k = 0, n = in->dtype == DT_F32 ? tensor_count(&b->inputs[i]) : 0; k < n; k++) {        /* other types: zeros, which any table has */
+        dice = dice * 1664525u + 1013904223u;
+        tensor_set(&b->inputs[i], k, lo + (hi - lo) * (double)(dice >> 8) / 16777216.0);
+    }
+    return true;
+}
+
+/* ---- a bench: opened, compiled, passed through ---- */
+
+static void bench_close(Bench *b)
+{
+    program_free(b->p);
+    for (uint32_t i = 0; b->inputs && i < b->g->inputs.n; i++)
+        tensor_free(&b->inputs[i]);
+    free(b->inputs);
+    session_close(&b->s);
+}
+
+static bool bench_open(Bench *b, const Given *given)
+{
+    Status st = { 0 };
+    *b = (Bench){ 0 };
+    if (!open_session(given, false, &b->s))
+        return false;
+    b->g = session_find_graph(&b->s, given->words[1], &st);
+    if (!b->g || !session_prepare(&b->s, b->g, &st)) {
+        complain("%s", st.message);
+        return false;
+    }
+    if (!known_sizes(given, b->g))
+        return false;
+    b->inputs = xmalloc((b->g->inputs.n + 1) * sizeof *b->inputs);
+    for (uint32_t i = 0; i < b->g->inputs.n; i++)
+        if (!make_input(b, given, i))
+            return false;
+    double from = seconds();
+    b->p = program_new(b->s.model, b->g, &b->s.options.exec, &st);
+    b->compile = seconds() - from;
+    if (!b->p)
+        complain("%s", st.message);
+    return b->p != NULL;
+}
+
+static bool pass(Bench *b)
+{
+    uint32_t nout = b->g->outputs.n, nrep = b->g->reports.n;
+    Tensor  *out = xmalloc((nout + nrep + 1) * sizeof *out), *reports = out + nout;
+    RunState rs = { .rng = { b->s.options.seed, b->runs } };
+    Status   st = { 0 };
+    rs.runtime[RT_STEP] = b->runs++;
+    rs.runtime[RT_EPOCH_STEPS] = 1;
+    bool ok = program_run(b->p, b->inputs, b->s.vars, &rs, out, reports, &st);
+    for (uint32_t i = 0; ok && i < nout + nrep; i++)
+        tensor_free(&out[i]);
+    free(out);
+    if (!ok)
+        complain("%s", st.message);
+    return ok;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of `rounds` passes in seconds; 0 after a complaint. */
+static double median(Bench *b, int64_t rounds)
+{
+    double *took = xmalloc((size_t)rounds * sizeof *took), result = 0;
+    bool    ok = true;
+    for (int64_t i = 0; ok && i < rounds; i++) {
+        double from = seconds();
+        ok = pass(b);
+        took[i] = seconds() - from;
+    }
+    qsort(took, (size_t)rounds, sizeof *took, by_value);
+    if (ok)
+        result = rounds % 2 ? took[rounds / 2] : 0.5 * (took[rounds / 2 - 1] + took[rounds / 2]);
+    free(took);
+    return result;
+}
+
+enum { WARM = 2, MIN_ROUNDS = 5, MAX_ROUNDS = 1000 };
+
+/* Passes for about a second, at least MIN_ROUNDS, unless --rounds says how many. */
+static double measure(Bench *b, int64_t rounds)
+{
+    double once = median(b, WARM);
+    if (once <= 0)
+        return 0;
+    if (!rounds) {
+        double fit = 1.0 / once;
+        rounds = fit < MIN_ROUNDS ? MIN_ROUNDS : fit > MAX_ROUNDS ? MAX_ROUNDS : (int64_t)fit;
+    }
+    return median(b, rounds);
+}
+
+#define BENCH_OPTIONS                                                                                               \
+    { "--size", "INPUT=1x3x512x512", "how large an input is; may be repeated" },                                  \
+    { "--rounds", "N", "passes measured (default: about a second's, at least 5)" }, EXEC_OPTIONS, SESSION_OPTIONS
+
+int command_bench(int argc, char **argv)
+{
+    static const Option  options[] = { BENCH_OPTIONS, { "--json", NULL, "one JSON object" } };
+    static const Command c = { "bench", "FILE NAME [--size INPUT=1x3x512x512]...", "Measures a step or an export: the median of its passes, beside the peak of this machine's multiply-adds, measured in the same run.",
+                               options, COUNT(options), 2, 2 };
+    Given   g;
+    Bench   b;
+    Status  st = { 0 };
+    int64_t rounds = 0;
+    int     status = parse_options(&c, argc, argv, &g);
+    if (status >= 0)
+        return status;
+    if (!number_option(&g, "--rounds", 1, MAX_ROUNDS, &rounds))
+        return 2;
+    bool          ok = bench_open(&b, &g);
+    double        took = ok ? measure(&b, rounds) : 0;
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    if (took > 0) {
+        ProgramFacts f = program_facts(b.p);
+        int          threads = b.s.options.exec.threads > 0 ? b.s.options.exec.threads : omp_get_max_threads();
+        double       peak = fma_peak(b.s.options.exec.cpu, threads, &st), gflop = f.flops * 1e-9, rate = gflop / took;
+        double       arena = (double)f.arena / 1048576, rss = (double)use.ru_maxrss / 1024;
+        if (option_given(&g, "--json"))
+            printf("{\"name\": \"%s\", \"threads\": %d, \"ms\": %.4g, \"gflop\": %.4g, \"gflops\": %.4g, \"peak_gflops\": %.4g, \"of_peak\": %.3g, \"compile_ms\": %.4g, \"kernels\": %u, "
+                   "\"arena_mib\": %.4g, \"max_rss_mib\": %.4g}\n", b.g->name, threads, took * 1e3, gflop, rate, peak, peak > 0 ? rate / peak : 0, b.compile * 1e3, f.kernels, arena, rss);
+        else
+            printf("%s: %.4g ms, %.4g GFLOP, %.4g GFLOP/s, %.1f %% of the %.4g that %d thread%s reach\ncompiled in %.4g ms to %u kernels; arena %.4g MiB, largest resident set %.4g MiB\n", b.g->name, took * 1e3,
+                   gflop, rate, peak > 0 ? 100 * rate / peak : 0, peak, threads, threads == 1 ? "" : "s", b.compile * 1e3, f.kernels, arena, rss);
+    }
+    bench_close(&b);
+    return took > 0 ? 0 : 1;
+}
+
+int command_profile(int argc, char **argv)
+{
+    static const Option  options[] = { BENCH_OPTIONS };
+    static const Command c = { "profile", "FILE NAME [--size INPUT=1x3x512x512]...", "Shows what each kernel of a step or an export takes, dearest first, with the line of the file that it came from.", options,
+                               COUNT(options), 2, 2 };
+    Given   g;
+    Bench   b;
+    Text    out = { 0 };
+    int64_t rounds = 0;
+    int     status = parse_options(&c, argc, argv, &g);
+    if (status >= 0)
+        return status;
+    if (!number_option(&g, "--rounds", 1, MAX_ROUNDS, &rounds))
+        return 2;
+    bool ok = bench_open(&b, &g) && pass(&b);
+    if (ok) {
+        program_profile(b.p, &out);
+        ok = measure(&b, rounds) > 0;
+    }
+    if (ok) {
+        program_profile(b.p, &out);
+        fputs(out.n ? out.at : "nothing was measured: the reference backend has no kernels\n", stdout);
+    }
+    text_free(&out);
+    bench_close(&b);
+    return !ok;
+}
