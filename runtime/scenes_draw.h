@@ -181,6 +181,7 @@ typedef struct {
     Rgb   key, ambient, bounce, fog, sky_top, sky_low, comic_top, comic_low;
     float lx, ly, lz;              /* towards the light; y up here, as in normals */
     float fog_density, target, contrast, noise, vignette;
+    float rough;                                    /* strength of textures: from new and clean to worn */
     Lamp  lamp[MAX_LAMPS];
     int   nlamps;
     Shape shape[MAX_SHAPES];

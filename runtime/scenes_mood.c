@@ -70,6 +70,7 @@ void set_light(Scene *s)
     }
     s->noise = between(d, 0.006f, 0.026f) * (s->light == LIGHT_NIGHT ? 1.5f : 1.0f);
     s->vignette = between(d, 0.08f, 0.28f);
+    s->rough = chance(d, 0.5f) ? between(d, 0.6f, 1.2f) : between(d, 1.2f, 3.5f);
 }
 
 void set_camera(Scene *s)

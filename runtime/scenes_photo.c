@@ -173,7 +173,7 @@ Rgb photo_colour(const Scene *s, const Shape *h, const Surface *f)
         a = mulrgb(a, a);                           /* to linear light */
         float grey = luma(a);
         a = mulrgb(mixrgb(rgb(grey, grey, grey), a, 0.72f), h->tint);
-        a = scalergb(a, 0.8f * (1.0f + h->strength * f->t.tone) * (1.0f - 0.6f * h->strength * f->t.line) + 0.01f);
+        a = scalergb(a, 0.8f * (1.0f + clampf(s->rough * h->strength * f->t.tone, -0.75f, 1.4f)) * (1.0f - 0.6f * h->strength * f->t.line) + 0.01f);
         Rgb light = addrgb(scalergb(s->ambient, (0.68f + 0.32f * f->n.y) * (0.45f + 0.55f * f->shade)), scalergb(s->bounce, 0.5f - 0.5f * f->n.y));
         light = addrgb(light, scalergb(s->key, f->lambert * f->shade));
         for (int i = 0; i < s->nlamps; i++)
