@@ -565,6 +565,7 @@ static void elaborate_items(Elab *e)
     each_item(e, I_STEP);
     each_item(e, I_EXPORT);
     each_item(e, I_TRAIN);
+    check_unused_optims(e);
     for (uint32_t i = 0; e->opt->tests && i < e->main->file->nitems; i++)
         if (e->main->file->items[i].kind == I_TEST)
             elaborate_test(e, &e->main->file->items[i]);

@@ -105,7 +105,7 @@ typedef struct { const char *key; Value result; } Application;
 /* ---- what is kept while elaborating ---- */
 typedef enum { GRAPH_STEP, GRAPH_EXPORT, GRAPH_LET, GRAPH_INIT, GRAPH_TRAIN_EXPR, GRAPH_CHECK } GraphRole;
 
-typedef struct { const char *name; Decl *decl, *optimizer; const Args *args; } OptimInfo;
+typedef struct { const char *name; Decl *decl, *optimizer; const Args *args; bool used; } OptimInfo;
 typedef struct { Decl *decl; Layer *layer; uint32_t version; } NetInfo;   /* beside Model.nets; version grows with every minimize over it within a graph */
 
 /* the graph being made */
@@ -247,10 +247,10 @@ void  graph_begin(Elab *e, GraphState *gs, GraphRole role, const char *name);
 Graph *graph_end(Elab *e);                                   /* writes, ema; the finished graph */
 void  graph_drop(Elab *e, Graph *g);                         /* frees a finished graph that the model does not keep */
 void  run_minimize(Elab *e, const Stmt *s);
-void  finish_ema(Elab *e);
 Value gradient(Elab *e, Value y, Value x, Loc loc);
 void  elaborate_step(Elab *e, Decl *d);
 void  elaborate_export(Elab *e, Decl *d);
+void  check_unused_optims(Elab *e);
 int32_t elaborate_optim(Elab *e, Decl *d);
 int32_t elaborate_data(Elab *e, Decl *d);
 int32_t elaborate_net(Elab *e, Decl *d);

@@ -340,6 +340,20 @@ static void follow(Elab *e, int32_t net, uint32_t n, const uint32_t *vars)
     }
 }
 
+/* The arguments of an optim that no step uses are checked all the same. */
+void check_unused_optims(Elab *e)
+{
+    for (uint32_t i = 0; i < e->optims.n; i++) {
+        const OptimInfo *o = &e->optims.at[i];
+        if (o->used)
+            continue;
+        GraphState gs = { 0 };
+        graph_begin(e, &gs, GRAPH_STEP, o->name);
+        optimizer_args(e, o, ARENA_ARR(e->arena, Value, o->optimizer->item->mparams.n + 1));
+        graph_drop(e, graph_end(e));
+    }
+}
+
 /* ---- minimize ---- */
 
 /* Does the loss read a parameter of this net, other than through stop()? */
@@ -397,7 +411,7 @@ static int32_t minimized_net(Elab *e, const Name *n, Ref loss)
     return -1;
 }
 
-static const OptimInfo *minimize_optim(Elab *e, const Stmt *s)
+static OptimInfo *minimize_optim(Elab *e, const Stmt *s)
 {
     Decl *d = s->name.name ? find_decl(e, e->frame->file, s->name.name) : NULL;
     Value v = d && d->item->kind == I_OPTIM ? decl_value(e, d, s->name.loc) : (Value){ 0 };
@@ -460,7 +474,7 @@ void run_minimize(Elab *e, const Stmt *s)
     Value v = eval(e, s->a);
     v.loc = s->a->loc;
     Ref              loss = as_tensor(e, &v, "a loss");
-    const OptimInfo *optim = minimize_optim(e, s);
+    OptimInfo *optim = minimize_optim(e, s);
     int32_t         *nets = ARENA_ARR(e->arena, int32_t, s->nnames + 1);
     uint32_t         n = 0;
     bool             ok = loss && optim;
@@ -514,6 +528,7 @@ void run_minimize(Elab *e, const Stmt *s)
         }
         if (e->gs->step)
             vec_push(&e->gs->step->minimized, m);
+        optim->used = true;
         run_optimizer(e, optim, nets[i], m.n, mv, mg, s->loc);
         follow(e, nets[i], m.n, mv);
         e->nets.at[nets[i]].version++;
@@ -543,7 +558,7 @@ int32_t elaborate_optim(Elab *e, Decl *d)
             diag_hint(e->d, g, "For example: optim opt_g = adam(lr: 2e-4)");
         return -1;
     }
-    vec_push(&e->optims, ((OptimInfo){ d->name, d, o, x->kind == E_CALL ? &x->args : NULL }));
+    vec_push(&e->optims, ((OptimInfo){ .name = d->name, .decl = d, .optimizer = o, .args = x->kind == E_CALL ? &x->args : NULL }));
     return (int32_t)e->optims.n - 1;
 }
 

@@ -304,7 +304,7 @@ static bool fits(Elab *e, const GraphInput *in, const Type *t, DimBind *b, uint3
     return ok;
 }
 
-static bool call_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *out)
+static bool known_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *out)
 {
     Elab   *e = ts->e;
     int32_t index = x->a->kind == E_NAME ? find_step(e, x->a->str) : -1;
@@ -374,6 +374,9 @@ static bool call_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *o
     }
     out->nargs = g->inputs.n;
     if (s->kind == S_BIND) {
+        const Decl *d = find_decl(e, e->main, step->name);
+        if (s->nnames != g->outputs.n && d && d->item->results.n > g->outputs.n)
+            return false;                                       /* the step's own errors were reported */
         if (s->nnames != g->outputs.n) {
             elab_error(e, 320, s->loc, "%u names for %u results of step '%s'", s->nnames, g->outputs.n, step->name);
             return false;
@@ -392,6 +395,15 @@ static bool call_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *o
         }
     }
     return ok;
+}
+
+static bool call_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *out)
+{
+    if (known_step(ts, s, x, out))
+        return true;
+    for (uint32_t i = 0; s->kind == S_BIND && i < s->nnames; i++)      /* later uses of these names are no further errors */
+        vec_push(&ts->slots, ((Slot){ s->names[i].name, ts->t->nslots++, { .dtype = DT_NONE } }));
+    return false;
 }
 
 static bool file_arg(Elab *e, const Expr *x, const char **out)
