@@ -165,13 +165,36 @@ static char *output_path(const char *path, const char *name, int i)
     return t.at;
 }
 
+/* Files and lists have a size of their own; numbers and normal:SEED take the one wanted. */
+static bool has_own_size(const char *text)
+{
+    return text && (is_picture(text) || text[0] == '[' || path_has_ext(text, "npy"));
+}
+
+/* All inputs; the items of those without a size of their own are `count`, or when that is 0 as many as another input has. */
+static bool make_inputs(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, pastiche_tensor *in)
+{
+    int  n = pastiche_inputs(p);
+    bool ok = true;
+    for (int i = 0; i < n && ok; i++) {
+        if (!has_own_size(texts[i]))
+            continue;
+        pastiche_info info = pastiche_input_info(p, i);
+        ok = make_input(m, p, i, texts[i], count ? count : 1, &in[i]);
+        if (ok && !count && info.rank > 0 && info.shape[0] < 0)
+            count = in[i].shape[0];
+    }
+    for (int i = 0; i < n && ok; i++)
+        if (!has_own_size(texts[i]))
+            ok = make_input(m, p, i, texts[i], count ? count : 1, &in[i]);
+    return ok;
+}
+
 static int run_once(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, const char *out)
 {
     int              n = pastiche_inputs(p), nout = pastiche_outputs(p);
     pastiche_tensor *in = xmalloc(((size_t)n + 1) * sizeof *in), *results = xmalloc(((size_t)nout + 1) * sizeof *results);
-    bool             ok = true;
-    for (int i = 0; i < n && ok; i++)
-        ok = make_input(m, p, i, texts[i], count, &in[i]);
+    bool             ok = make_inputs(m, p, texts, count, in);
     if (ok && !pastiche_run(p, in, n, results))
         ok = !complain("%s", pastiche_error(m));
     for (int i = 0; i < nout && ok; i++) {
@@ -263,7 +286,7 @@ int command_run(int argc, char **argv)
     static const Option options[] = {
         { "-o", "OUT", "where the result goes: .png, .jpg or .npy, or a folder for a folder" },
         { "--weights", "[NET=]FILE", "a training run's weights, one net's, or NET=random; may be repeated" },
-        { "--count", "N", "items to make where the file leaves their number free (default 1)" },
+        { "--count", "N", "items to make where the file leaves their number free (default: as another input has, or 1)" },
         SESSION_OPTIONS,
         EXEC_OPTIONS,
     };
@@ -272,7 +295,7 @@ int command_run(int argc, char **argv)
                                "8-bit pixels map by the type's `in [a, b]`; .npy arrays are taken as they are. Outputs clip to their range.",
                                options, COUNT(options), 2, -1 };
     static Given g;
-    int64_t      count = 1;
+    int64_t      count = 0;
     int          status = parse_options(&c, argc, argv, &g);
     if (status >= 0)
         return status;

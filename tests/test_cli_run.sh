@@ -69,6 +69,13 @@ for backend in ${BACKENDS:-reference native}; do
     differ "$work/a.png" "$work/b.png"
     expect 0 run sample z=normal:7 -o "$work/a.jpg" $random
     is_picture "$work/a.jpg" ffd8ff
+    cat >"$work/two.graph" <<'END'
+export two(digit: i32[N], z: f32[N, 2]) -> f32[N, 2] { return z + reshape(f32(digit), [N, 1]) }
+END
+    expect 0 "$pastiche" run "$work/two.graph" two "digit=[3,1,4]" z=normal:1 -o "$work/t.npy" --backend "$backend"    # as many items as another input has
+    expect 0 "$pastiche" run "$work/two.graph" two 7 z=normal:1 --count 3 -o "$work/t.npy" --backend "$backend"
+    expect 1 "$pastiche" run "$work/two.graph" two "digit=[3,1,4]" z=normal:1 --count 2 -o "$work/t.npy" --backend "$backend"
+    says "should be 3 with N = 3"
     expect 0 run sample normal:7 -o "$work/a.npy" --count 2 $random
     expect 0 run judge "$work/a.npy" -o "$work/j.npy" $random
     expect 1 run sample normal:x -o "$work/c.png" $random
