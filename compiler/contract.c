@@ -235,6 +235,8 @@ int use_buf(Emit *e, Ref value, Layout l, bool write, Dim elems)
     return kernel_buf(e->kernel, (BufUse){ .value = value, .layout = l, .write = write, .is_scratch = value == 0, .elems = elems });
 }
 
+Dim threads_dim(DimTable *d) { return dim_sym(d, "threads'0"); }
+
 Dim const_dim(Emit *e, int64_t v)
 {
     return dim_const(e->dims, v);
@@ -439,6 +441,8 @@ void emit_pack(Emit *e, const ContractPlan *p)
         pack_matmul(e, p);
     else if (p->variant[V_ALGO] == ALGO_DEPTH)
         pack_depth(e, p);
+    else if (p->variant[V_ALGO] == ALGO_WINOGRAD)
+        pack_winograd(e, p);
     else
         pack_conv(e, p);
 }
@@ -469,6 +473,7 @@ void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue
     static void (*const emitters[])(Emit *, const Job *) = {
         [ALGO_GENERIC] = emit_generic,
         [ALGO_CONV] = emit_conv,
+        [ALGO_WINOGRAD] = emit_winograd,
         [ALGO_NARROW] = emit_narrow,
         [ALGO_PIXELS] = emit_pixels,
         [ALGO_DEPTH] = emit_depth,

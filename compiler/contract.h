@@ -3,6 +3,7 @@
  *   contract.c          decodes a node into a Conv, chooses an algorithm and block sizes (contract_plan), dispatches emission
  *   contract_pack.c     rearranges weights into the panels that the kernels stream
  *   contract_conv.c     conv and conv_dx into blocked results: lanes are output channels, registers hold pixels x channel blocks
+ *   contract_winograd.c the same with fewer multiplications, where 3x3 or 2x2 taps of stride 1 meet many channels
  *   contract_narrow.c   few output channels: lanes are input channels, or pixels when those are few too
  *   contract_depth.c    depthwise: lanes are channels that never meet
  *   contract_dw.c       conv_dw
@@ -19,7 +20,7 @@
 #include "emit.h"
 
 typedef enum {
-    ALGO_GENERIC, ALGO_CONV, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES
+    ALGO_GENERIC, ALGO_CONV, ALGO_WINOGRAD, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES
 } Algo;
 
 /* plan->variant[] by name. */
@@ -105,6 +106,7 @@ int    most_rows(const Target *t, int nb);         /* that fit */
 double fma_rate(int rows, int nb);                 /* estimated share of the peak */
 double tile_waste(int64_t n, int64_t tile);        /* n / what tiles of that size compute */
 void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p);
+bool    plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p);    /* false: it does not fit or does not pay; p is as it was */
 void    plan_narrow(const ConvMap *m, const Target *t, ContractPlan *p);
 void    plan_pixels(const Conv *c, const ConvMap *m, const Target *t, ContractPlan *p);
 int64_t plan_depth(const ConvMap *m, const Target *t, ContractPlan *p);      /* elements of packed weights */
@@ -113,6 +115,7 @@ void plan_matmul(Graph *g, const Target *t, ContractPlan *p);
 
 typedef struct { const ContractPlan *p; Layout out; Epilogue epilogue; void *ctx; } Job;    /* what emit_contract was asked for */
 void emit_conv(Emit *e, const Job *j);
+void emit_winograd(Emit *e, const Job *j);
 void emit_narrow(Emit *e, const Job *j);
 void emit_pixels(Emit *e, const Job *j);
 void emit_depth(Emit *e, const Job *j);
@@ -126,6 +129,7 @@ void emit_matmul_lanes(Emit *e, const Job *j);
 void emit_matmul_combine(Emit *e, const Job *j);
 void emit_generic(Emit *e, const Job *j);
 void pack_conv(Emit *e, const ContractPlan *p);
+void pack_winograd(Emit *e, const ContractPlan *p);
 void pack_depth(Emit *e, const ContractPlan *p);
 void pack_matmul(Emit *e, const ContractPlan *p);
 
@@ -135,5 +139,9 @@ void pack_matmul(Emit *e, const ContractPlan *p);
  * Offsets in elements; lanes without a channel hold 0. */
 typedef struct { int64_t in_blocks, lanes, tiles, width; int64_t phase_at[MAX_PHASES * MAX_PHASES], total; } Panels;
 Panels conv_panels(const ConvMap *m, const ContractPlan *p, int in_block);
+
+/* contract_winograd.c: elements of all transformed weights; those of one block of input channels, from panels of that block (all phases) */
+int64_t winograd_total(const ConvMap *m, const ContractPlan *p);
+void    winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValueRef stage, LLVMValueRef packed, LLVMValueRef tile, LLVMValueRef block);
 
 #endif

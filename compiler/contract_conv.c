@@ -103,6 +103,8 @@ void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
         p->packed_elems = dim_const(g->dims, plan_depth(&m, t, p));
         return;
     }
+    if (in && out && c->groups == 1 && plan_winograd(g, &m, t, p))
+        return;
     if (out)
         plan_blocked(c, &m, t, p);
     else

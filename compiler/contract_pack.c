@@ -38,6 +38,7 @@ typedef struct {
     LLVMValueRef group, tile, block;    /* of the panel being filled */
     LLVMValueRef r, s, to;         /* weight tap, and where its [lanes][width] elements go */
     LLVMValueRef stage;            /* V x V floats on the stack: rows a power of two apart would push each other out of L1 */
+    bool         one_block;        /* k->to has room for one block of one panel only (of all phases): its place among others does not count */
 } Pack;
 
 /* One tap of one panel, an element at a time. */
@@ -174,7 +175,7 @@ static void put_tap(Pack *k, const TapPlaces *places, LLVMValueRef panel, LLVMVa
     If f = { 0 };
     if (!all)
         f = if_begin(e, i_less(e, c_int(e, -1), index));
-    LLVMValueRef block = i_mul(e, i_mad(e, panel, c_int(e, k->q.in_blocks), k->block), table_at(e, places->taps, n, tap));
+    LLVMValueRef block = k->one_block ? c_int(e, 0) : i_mul(e, i_mad(e, panel, c_int(e, k->q.in_blocks), k->block), table_at(e, places->taps, n, tap));
     LLVMValueRef at = i_mulc(e, i_add(e, i_mulc(e, i_add(e, block, index), k->q.lanes), lane), k->q.width);
     at = i_add(e, i_add(e, table_at(e, places->phase_at, n, tap), at), i_mulc(e, j, e->target->vec));
     store(e, v, addr(e, k->to, at));
@@ -223,7 +224,7 @@ static Way way_of(const Pack *k, const ContractPlan *p)
     int           vec = p->target->vec;
     int64_t       taps = k->c.R * k->c.S, cout = k->m.Cout / k->groups;
     bool          dx = k->c.op == OP_conv_dx, dense = !l->halo[0] && !l->halo[1] && !l->halo[2] && !l->halo[3];
-    if (k->groups != k->c.groups || p->in[0].block == 1 || p->variant[V_ALGO] != ALGO_CONV)
+    if (k->groups != k->c.groups || p->in[0].block == 1 || (p->variant[V_ALGO] != ALGO_CONV && p->variant[V_ALGO] != ALGO_WINOGRAD))
         return WAY_SCALAR;
     if (l->block > 1)
         return dx ? WAY_COPY : WAY_TURNED;
@@ -240,7 +241,7 @@ static void pack_phase(Pack *k, Way way, LLVMValueRef panel, LLVMValueRef phase)
     LLVMValueRef zero = c_int(e, 0), py = i_divc(e, phase, ax->count), px = i_rem(e, phase, c_int(e, ax->count)), base = k->to;
     LLVMValueRef ty = phase_value(e, ay, py, offsetof(Phase, taps)), tx = phase_value(e, ax, px, offsetof(Phase, taps));
     LLVMValueRef ry = phase_value(e, ay, py, offsetof(Phase, w_first)), rx = phase_value(e, ax, px, offsetof(Phase, w_first));
-    LLVMValueRef at = i_mul(e, i_mad(e, panel, c_int(e, k->q.in_blocks), k->block), i_mul(e, ty, tx));
+    LLVMValueRef at = k->one_block ? zero : i_mul(e, i_mad(e, panel, c_int(e, k->q.in_blocks), k->block), i_mul(e, ty, tx));
     LLVMValueRef start = i_add(e, table_at(e, k->q.phase_at, ay->count * ax->count, phase), i_mulc(e, at, k->q.lanes * k->q.width));
     if (way == WAY_ROWS) {
         k->to = addr(e, base, start);
@@ -262,17 +263,54 @@ static void pack_phase(Pack *k, Way way, LLVMValueRef panel, LLVMValueRef phase)
     loop_end(e, &y, NULL);
 }
 
-void pack_conv(Emit *e, const ContractPlan *p)
+static int pack_bufs(Pack *k, const ContractPlan *p, int64_t total)
 {
-    const Graph *g = p->g;
-    Pack         k = { .e = e, .c = conv_of(g, p->node), .groups = p->variant[V_GROUPS] };
+    Emit *e = k->e;
+    Ref   wr = node_arg(p->g, p->node, 1);
+    int   from = use_buf(e, wr, p->in[1], false, layout_size(e->dims, 4, node_shape(p->g, wr), &p->in[1]));
+    int   to = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, const_dim(e, total));
+    k->w = view4(e, buf_base(e, from), node_shape(p->g, wr), &p->in[1]);
+    return to;
+}
+
+/* Each block of each panel to the stack, all phases; from there transformed. */
+void pack_winograd(Emit *e, const ContractPlan *p)
+{
+    Pack k = { .e = e, .c = conv_of(p->g, p->node), .groups = 1, .one_block = true };
     conv_map(&k.c, &k.m);
     k.q = conv_panels(&k.m, p, p->in[0].block);
-    Ref wr = node_arg(g, p->node, 1);
-    int from = use_buf(e, wr, p->in[1], false, layout_size(e->dims, 4, node_shape(g, wr), &p->in[1]));
-    int to = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, const_dim(e, k.q.total));
-    k.w = view4(e, buf_base(e, from), node_shape(g, wr), &p->in[1]);
-    k.to = buf_base(e, to);
+    int     to = pack_bufs(&k, p, winograd_total(&k.m, p));
+    int     phases = k.m.axis[0].count * k.m.axis[1].count;
+    int64_t taps = (int64_t)k.m.axis[0].at[0].taps * k.m.axis[1].at[0].taps, tasks = k.q.tiles * k.q.in_blocks;
+    Way     way = way_of(&k, p);
+    for (int i = 0; i < phases; i++)
+        k.q.phase_at[i] = i * taps * k.q.lanes * k.q.width;
+    k.stage = stack_array(e, t_f32(e), e->target->vec * e->target->vec);
+    LLVMValueRef base = k.to = stack_array(e, t_f32(e), (int)(phases * taps * k.q.lanes * k.q.width));
+    e->kernel->tasks = const_dim(e, tasks);
+    e->kernel->flops = const_dim(e, 2 * winograd_total(&k.m, p));
+
+    Loop t = tasks_begin(e, c_int(e, tasks));
+    k.block = i_rem(e, t.i, c_int(e, k.q.in_blocks));
+    k.tile = i_divc(e, t.i, k.q.in_blocks);
+    k.group = c_int(e, 0);
+    if (way == WAY_TAPS) {
+        pack_taps(&k, k.tile);
+    } else {
+        Loop phase = loop_begin(e, c_int(e, 0), c_int(e, phases), 1, 0, NULL);
+        pack_phase(&k, way, k.tile, phase.i);
+        loop_end(e, &phase, NULL);
+    }
+    winograd_weights(e, p, &k.m, base, buf_base(e, to), k.tile, k.block);
+    loop_end(e, &t, NULL);
+}
+
+void pack_conv(Emit *e, const ContractPlan *p)
+{
+    Pack k = { .e = e, .c = conv_of(p->g, p->node), .groups = p->variant[V_GROUPS] };
+    conv_map(&k.c, &k.m);
+    k.q = conv_panels(&k.m, p, p->in[0].block);
+    k.to = buf_base(e, pack_bufs(&k, p, k.q.total));
     Way     way = way_of(&k, p);
     int64_t phases = way == WAY_TAPS ? 1 : (int64_t)k.m.axis[0].count * k.m.axis[1].count, panels = k.groups * k.q.tiles;
     int64_t tasks = phases * panels * k.q.in_blocks;

@@ -36,7 +36,7 @@ CodeCache *code_cache(const Target *t, Status *st)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&lock);
     CodeCache *c = all;
-    while (c && (c->target.isa != t->isa || strcmp(c->target.features, t->features) != 0))
+    while (c && (c->target.isa != t->isa || c->target.winograd != t->winograd || strcmp(c->target.features, t->features) != 0))
         c = c->next;
     if (!c) {
         Jit *jit = jit_new(t, st);

@@ -19,12 +19,14 @@ typedef void (*KernelFn)(void *const *bufs, const int64_t *args, int64_t tid, in
 
 /* ---- target (target.c): what the machine has, or what --cpu forces ---- */
 typedef enum { ISA_BASELINE, ISA_AVX2, ISA_AVX512 } Isa;
+enum { WINOGRAD_PAYS, WINOGRAD_NEVER, WINOGRAD_ALWAYS };        /* ALWAYS: wherever it fits, for tests */
 typedef struct {
     Isa         isa;
     int         vec;               /* f32 lanes of the widest vector: 4, 8, 16 */
     int         nregs;             /* vector registers: 16, 16, 32 */
     bool        fma;
     const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
+    uint8_t     winograd;          /* where convolutions use fewer multiplications (contract_winograd.c) */
 } Target;
 bool target_detect(const char *force, Target *t, Status *st);   /* force: NULL, "avx512", "avx2", "baseline"; fails when the machine lacks it */
 
@@ -90,6 +92,7 @@ typedef struct {
     int     variant[16];           /* block sizes and choices: the search space of tuning */
 } ContractPlan;
 void contract_plan(Graph *g, Ref node, const Target *t, ContractPlan *plan);
+Dim  threads_dim(DimTable *d);     /* the number of threads of a run, which scratch may depend on and results may not */
 
 /* acc: one result vector (target->vec lanes of channels at `at`, or of the last axis for row-major results); returns what is stored. May emit loads. */
 typedef LLVMValueRef (*Epilogue)(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at);

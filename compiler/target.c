@@ -8,10 +8,10 @@
 #include <string.h>
 
 static const Target levels[] = {
-    [ISA_BASELINE] = { ISA_BASELINE, 4, 16, false, "x86-64", "" },
-    [ISA_AVX2] = { ISA_AVX2, 8, 16, true, "x86-64-v3", "" },
+    [ISA_BASELINE] = { ISA_BASELINE, 4, 16, false, "x86-64", "", 0 },
+    [ISA_AVX2] = { ISA_AVX2, 8, 16, true, "x86-64-v3", "", 0 },
     /* The level's tuning prefers 256 bits, which costs half of the FMA rate. */
-    [ISA_AVX512] = { ISA_AVX512, 16, 32, true, "x86-64-v4", "-prefer-256-bit" },
+    [ISA_AVX512] = { ISA_AVX512, 16, 32, true, "x86-64-v4", "-prefer-256-bit", 0 },
 };
 
 static bool machine_has(Isa isa)

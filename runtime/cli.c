@@ -158,7 +158,7 @@ bool session_options(const Given *g, SessionOptions *o)
         complain("--cpu is avx512, avx2 or baseline, not '%s'", cpu);
         return false;
     }
-    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu };
+    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact") };
     o->seed = (uint64_t)seed;
     return true;
 }

@@ -41,6 +41,7 @@ int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* 
     { "--backend", "native|reference", "compiled kernels, or the float64 interpreter" },                  \
     { "--threads", "N", "threads to use (default: all cores)" },                                          \
     { "--cpu", "avx512|avx2|baseline", "instruction set (default: the best there is)" },                  \
+    { "--exact", NULL, "convolutions summed as they are written: slower, an error half as large" },           \
     { "--seed", "N", "seed of all random numbers (default 0)" }
 
 struct pastiche_model;

@@ -75,6 +75,7 @@ static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *
     Target t;
     if (!target_detect(p->o.cpu, &t, st))
         return false;
+    t.winograd = p->o.exact ? WINOGRAD_NEVER : WINOGRAD_PAYS;
     CodeCache *cache = code_cache(&t, st);
     if (!cache)
         return false;
@@ -138,9 +139,10 @@ bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *st
 
 static SizedPlan *plan_for(Program *p, const Tensor *inputs, const Tensor *vars, Status *st)
 {
-    SizedPlan now = { .nbinds = 0 };
-    if (!bind_inputs(p->g, inputs, now.binds, &now.nbinds, MAX_BINDS, st) || (vars && !bind_vars(p->g, vars, now.binds, &now.nbinds, MAX_BINDS, st)))
+    SizedPlan now = { .nbinds = 0 };       /* one place is left for the number of threads */
+    if (!bind_inputs(p->g, inputs, now.binds, &now.nbinds, MAX_BINDS - 1, st) || (vars && !bind_vars(p->g, vars, now.binds, &now.nbinds, MAX_BINDS - 1, st)))
         return NULL;
+    now.binds[now.nbinds++] = (DimBind){ threads_dim(p->g->dims), p->threads };
     SizedPlan **slot = &p->sizes[0];
     for (int i = 0; i < CACHED_SIZES; i++) {
         SizedPlan *s = p->sizes[i];

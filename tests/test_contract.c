@@ -232,8 +232,12 @@ static void built_free(Built *b)
 }
 
 /* Runs the kernels over buffers named by role: in0, in1, packed, scratch, out, residual. Returns the result buffer. */
-static Buf run(Built *b, const DimBind *binds, uint32_t nbinds, Buf in0, Buf in1, Buf residual, int64_t out_size, int threads)
+static Buf run(Built *b, const DimBind *sizes, uint32_t nsizes, Buf in0, Buf in1, Buf residual, int64_t out_size, int threads)
 {
+    DimBind  binds[8];
+    uint32_t nbinds = nsizes;
+    memcpy(binds, sizes, nsizes * sizeof *sizes);
+    binds[nbinds++] = (DimBind){ threads_dim(b->dims), threads };
     const ContractPlan *p = &b->plan;
     Buf packed = buf_new(p->packed >= 0 ? eval(b, p->packed_elems, binds, nbinds) : 0, NAN);
     Buf scratch = buf_new(eval(b, p->scratch_elems, binds, nbinds), NAN), out = buf_new(out_size, -77);
@@ -359,6 +363,8 @@ static void run_conv(Built *b, const Case *c, int n, int h, int w, const Target 
     free(o.mag);
 }
 
+static int winograds;          /* cases that ran so */
+
 static void test_conv(const Case *c, Jit *jit, const Target *t)
 {
     Built b = { .dims = dims_new() };
@@ -380,6 +386,17 @@ static void test_conv(const Case *c, Jit *jit, const Target *t)
     Ref     args[2] = { make_node(b.g, OP_input, DT_F32, 4, s0, 0, NULL, 1, &zero, 0), make_node(b.g, OP_input, DT_F32, 4, s1, 0, NULL, 1, &one, 0) };
     Ref     r = make_node(b.g, (Op)c->op, DT_F32, so ? 4 : 0, so, 2, args, 9, attrs, 0);
     contract_plan(b.g, r, t, &b.plan);
+    if (t->winograd == WINOGRAD_ALWAYS) {
+        Target       plain = *t;
+        ContractPlan p;
+        plain.winograd = WINOGRAD_NEVER;
+        contract_plan(b.g, r, &plain, &p);
+        if (memcmp(p.variant, b.plan.variant, sizeof p.variant) == 0) {        /* it does not fit here */
+            built_free(&b);
+            return;
+        }
+        winograds++;
+    }
     if (getenv("VERBOSE")) {
         printf("%s (%s): variant", describe(c), t->cpu);
         for (int i = 0; i < 11; i++)
@@ -645,6 +662,16 @@ static Case random_case(void)
     }
 }
 
+/* With the convolutions summed as written, and with Winograd wherever that fits. */
+static void test_ways(const Case *c, Jit *jit, const Target *t)
+{
+    Target way = *t;
+    for (int i = WINOGRAD_NEVER; i <= WINOGRAD_ALWAYS; i++) {
+        way.winograd = (uint8_t)i;
+        test_conv(c, jit, &way);
+    }
+}
+
 static void test_isa(const char *cpu)
 {
     Target t;
@@ -661,17 +688,17 @@ static void test_isa(const char *cpu)
     for (size_t i = 0; i < COUNT(conv_cases); i++)
         if (!only || atoi(only) == (int)i) {
             Case rows = conv_cases[i];
-            test_conv(&rows, jit, &t);
+            test_ways(&rows, jit, &t);
             rows.flags |= ROWS;
             if (rows.op != OP_conv_dw && rows.c / rows.groups >= t.vec)
-                test_conv(&rows, jit, &t);
+                test_ways(&rows, jit, &t);
         }
     int random = getenv("RANDOM_CASES") ? atoi(getenv("RANDOM_CASES")) : 60;
     for (int i = 0; i < random; i++) {
         seed = (uint32_t)i * 7919u + 12345u;
         Case c = random_case();
         if (!only || atoi(only) == i + 2000)
-            test_conv(&c, jit, &t);
+            test_ways(&c, jit, &t);
     }
     for (size_t i = 0; i < COUNT(mat_cases); i++)
         if (!only || atoi(only) == (int)i + 1000)
@@ -685,5 +712,6 @@ int main(void)
     for (size_t i = 0; i < COUNT(cpus); i++)
         if (!getenv("CPU") || strcmp(getenv("CPU"), cpus[i]) == 0)
             test_isa(cpus[i]);
+    printf("%d cases by Winograd's way\n", winograds);
     return check_done();
 }

@@ -1,0 +1,379 @@
+/* contract_winograd.c - conv and conv_dx by Winograd's minimal filtering (Lavin and Gray 2015): fewer multiplications for more additions.
+ *
+ * A tile of M x M results of a phase with R x R taps comes from NP x NP inputs, NP = M + R - 1, as  A^T [ (G w G^T) * (B^T d B) ] A ; the products
+ * are NP*NP independent matrices, tiles x input channels times input channels x output channels. With M = 4: 36 products a tile in place of 144 for 3x3
+ * taps, 25 in place of 64 for the 2x2 phases of a 4x4 transposed convolution of stride 2.
+ *
+ *   task = (phase, share of the output channels, strip of T tiles, images after one another)
+ *     V [point][in block][T][lanes]      transformed inputs, in scratch of the thread
+ *     for each NB*V output channels:
+ *       M [point][T][NB*V]  =  V x U     register block: P tiles x NB vectors
+ *       A^T M A through the epilogue, to memory; results outside the picture are not stored
+ *   U [phase][tile of output channels][point][in channel][NB*V], the packed weights, transformed in double
+ *
+ * Interpolation points: 0, 1, -1, 1/2, -2 and infinity; +-1/2, +-3/2 and infinity. With them the error, normwise, is two to ten times that of summing in
+ * order, below 5e-6 at 512 channels; points such as 0, +-1, +-2 are three times worse.
+ * Every element is one tile's, and a tile's sums do not depend on its strip: any number of threads gives the same bits.
+ */
+#include "contract.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { M = 4, MAX_NP = 6, MAX_R = 3 };
+
+typedef struct { int r, np; double a[M][MAX_NP], g[MAX_NP][MAX_R], b[MAX_NP][MAX_NP]; } Transforms;    /* A^T, G, B^T */
+
+/* The product of polynomials of degree R-1 and M-1, interpolated at NP-1 points and infinity (Toom and Cook), transposed. */
+static Transforms transforms_of(int r)
+{
+    static const double points[2][MAX_NP - 1] = { { 0.5, -0.5, 1.5, -1.5 }, { 0, 1, -1, 0.5, -2 } };
+    const double       *x = points[r - 2];
+    Transforms          t = { .r = r, .np = M + r - 1 };
+    int                 last = t.np - 1;
+    for (int j = 0; j <= last; j++) {
+        double poly[MAX_NP] = { 1 }, scale = 1, power = 1;
+        int    degree = 0;
+        for (int l = 0; l < last; l++) {           /* times (X - x[l]) */
+            if (l == j)
+                continue;
+            for (int i = ++degree; i > 0; i--)
+                poly[i] = poly[i - 1] - x[l] * poly[i];
+            poly[0] *= -x[l];
+            scale *= j < last ? x[j] - x[l] : 1;
+        }
+        memcpy(t.b[j], poly, sizeof poly);
+        for (int i = 0; i < (M > r ? M : r); i++, power *= j < last ? x[j] : 1) {
+            if (i < M)
+                t.a[i][j] = j < last ? power : i == M - 1;
+            if (i < r)
+                t.g[j][i] = j < last ? power / scale : i == r - 1;
+        }
+    }
+    return t;
+}
+
+/* ---- planning ---- */
+
+enum { STRIP = 28 };
+
+static Panels winograd_panels(const ConvMap *m, const ContractPlan *p)
+{
+    int    vec = p->target->vec, np = M + m->axis[0].at[0].taps - 1;
+    Panels q = { .lanes = vec, .in_blocks = (m->Cin + vec - 1) / vec, .width = (int64_t)p->variant[V_NB] * vec };
+    q.tiles = (m->Cout + q.width - 1) / q.width;
+    for (int i = 0; i < m->axis[0].count * m->axis[1].count; i++) {
+        q.phase_at[i] = q.total;
+        q.total += q.tiles * np * np * q.in_blocks * q.lanes * q.width;
+    }
+    return q;
+}
+
+/* Elements of scratch a thread: V, with a vector more a point so that points do not fall on one another in L1, and M. */
+static int64_t v_point(const Panels *q, const int *v) { return (q->in_blocks * v[V_CHUNK] + 1) * q->lanes; }
+static int64_t m_point(const Panels *q, const int *v) { return v[V_CHUNK] * q->width + q->lanes; }
+static int64_t scratch_each(const Panels *q, const int *v, int np) { return np * np * (v_point(q, v) + m_point(q, v)); }
+
+static bool same_taps(const Axis *a, int r)
+{
+    for (int i = 0; i < a->count; i++)
+        if (a->at[i].taps != r)
+            return false;
+    return a->in_step == 1 && a->tap_step == 1;
+}
+
+/* Cycles of vector operations, roughly, against the direct kernel's; sizes that are not known are taken for large. */
+static bool pays(const ConvMap *m, const Target *t, int64_t packs, int rows, double rate)
+{
+    int    r = m->axis[0].at[0].taps, np = M + r - 1;
+    double in = (double)((m->Cin + t->vec - 1) / t->vec), out = (double)((m->Cout + t->vec - 1) / t->vec), lanes = t->vec;
+    double h = m->rows < 0 ? 256 : (double)m->rows / m->axis[0].out_step, w = m->cols < 0 ? 256 : (double)m->cols / m->axis[1].out_step;
+    double n = m->n > 0 ? (double)m->n : h * w < 4096 ? 32 : 1, phases = m->axis[0].count * m->axis[1].count;
+    double tiles = n * (double)((int64_t)(h + M - 1) / M) * (double)((int64_t)(w + M - 1) / M), full = (double)(((int64_t)tiles + rows - 1) / rows * rows);
+    double direct = phases * n * h * w * r * r * in * lanes * out / 0.93;
+    double gemm = full * np * np * in * lanes * out / rate, input = tiles * in * np * np * 12, output = tiles * out * np * np * 9;
+    double weights = (double)packs * in * lanes * out * np * np * 16;
+    return phases * (gemm + input + output + weights) < 0.9 * direct;
+}
+
+bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
+{
+    int r = m->axis[0].at[0].taps;
+    if (t->winograd == WINOGRAD_NEVER || (r != 2 && r != 3) || !same_taps(&m->axis[0], r) || !same_taps(&m->axis[1], r))
+        return false;
+    int nb = m->Cout > t->vec && t->nregs > 16 ? 2 : 1, rows = most_rows(t, nb) & ~1;
+    rows = rows > STRIP ? STRIP : rows;
+    if (t->winograd == WINOGRAD_PAYS && !pays(m, t, 1, rows, 0.9 * fma_rate(rows, nb)))
+        return false;
+    int *v = p->variant, extra[2];
+    v[V_ALGO] = ALGO_WINOGRAD;
+    v[V_NB] = nb;
+    v[V_PR] = rows;
+    v[V_UNROLL] = 4;
+    v[V_CHUNK] = rows * (STRIP / rows);
+    v[V_SPLIT] = 1;
+    for (int d = 0; d < 2; d++) {
+        /* the last tile may begin within the picture and end outside */
+        int64_t n = d ? m->cols : m->rows, steps = m->axis[d].out_step;
+        extra[d] = steps > 1 && (n < 0 || n % steps) ? M : n < 0 ? M - 1 : (int)((M - n / steps % M) % M);
+        p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + extra[d]);
+    }
+    Panels q = winograd_panels(m, p);
+    p->packed_elems = dim_const(g->dims, q.total);
+    p->scratch_elems = dim_scale(g->dims, threads_dim(g->dims), scratch_each(&q, v, M + r - 1));
+    return true;
+}
+
+/* ---- emission ---- */
+
+typedef struct {
+    Emit        *e;
+    ConvMap      m;
+    Panels       q;
+    Transforms   t;
+    const int   *v;
+    View         in;
+    Result       result;
+    LLVMValueRef V, MM, half, spill;       /* scratch of this thread; on the stack: a transform half done, results of a tile */
+    LLVMValueRef tiles_y, tiles_x, total;  /* of a phase; of all images */
+    LLVMValueRef in_y, in_x, out_y, out_x; /* first positions of the task's phase */
+} Winograd;
+
+static LLVMValueRef times(Emit *e, LLVMValueRef acc, double c, LLVMValueRef x, LLVMTypeRef elem)
+{
+    int lanes = lanes_of(x);
+    if (c == 1)
+        return acc ? LLVMBuildFAdd(e->b, acc, x, "") : x;
+    if (c == -1 && acc)
+        return LLVMBuildFSub(e->b, acc, x, "");
+    LLVMValueRef k = splat(e, LLVMConstReal(elem, c), lanes);
+    if (!acc)
+        return LLVMBuildFMul(e->b, k, x, "");
+    return elem == t_f32(e) ? f_fma(e, k, x, acc) : LLVMBuildFAdd(e->b, acc, LLVMBuildFMul(e->b, k, x, ""), "");
+}
+
+/* out[i] = sum over j of c[i * stride + j] in[j] */
+static void combine(Emit *e, const double *c, int stride, int nout, int nin, LLVMValueRef const *in, LLVMValueRef *out, LLVMTypeRef elem)
+{
+    for (int i = 0; i < nout; i++) {
+        out[i] = NULL;
+        for (int pass = 0; pass < 2; pass++)       /* a sum that begins with a plain term needs no multiplication for it */
+            for (int j = 0; j < nin; j++) {
+                double k = c[i * stride + j];
+                bool   plain = k == 1;
+                if (k != 0 && plain == (pass == 0))
+                    out[i] = times(e, out[i], k, in[j], elem);
+            }
+    }
+}
+
+typedef struct { LLVMValueRef n, y, x; } TileAt4;      /* image, and first position within the phase */
+
+static TileAt4 tile_at(Winograd *k, LLVMValueRef index)
+{
+    Emit        *e = k->e;
+    LLVMValueRef row = i_div(e, index, k->tiles_x);
+    return (TileAt4){ i_div(e, row, k->tiles_y), i_mulc(e, i_rem(e, row, k->tiles_y), M), i_mulc(e, i_rem(e, index, k->tiles_x), M) };
+}
+
+/* B^T d B of all channels of T tiles from `first` on */
+static void transform_inputs(Winograd *k, LLVMValueRef first)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec, np = k->t.np;
+    int64_t      point = v_point(&k->q, k->v);
+    LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP];
+    LLVMValueRef here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
+    Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
+    TileAt4      at = tile_at(k, i_add(e, first, t.i));
+    LLVMValueRef from = addr(e, k->in.base, view_off(e, &k->in, at.n, zero, i_add(e, at.y, k->in_y), i_add(e, at.x, k->in_x)));
+    Loop         b = loop_begin(e, zero, c_int(e, k->q.in_blocks), 1, 0, NULL);
+    LLVMValueRef d = addr(e, from, i_mul(e, b.i, k->in.c));
+    LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec));
+    for (int x = 0; x < np; x++) {
+        for (int y = 0; y < np; y++)
+            v[y] = vec_load(e, addr(e, d, i_add(e, i_mulc(e, k->in.h, y), i_mulc(e, k->in.w, x))), vec);
+        combine(e, &k->t.b[0][0], MAX_NP, np, np, v, o, t_f32(e));
+        for (int y = 0; y < np; y++)
+            store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
+    }
+    for (int y = 0; y < np; y++) {
+        for (int x = 0; x < np; x++)
+            v[x] = vec_load(e, addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)), vec);
+        combine(e, &k->t.b[0][0], MAX_NP, np, np, v, o, t_f32(e));
+        for (int x = 0; x < np; x++)
+            store(e, o[x], addr(e, to, c_int(e, (y * np + x) * point)));
+    }
+    loop_end(e, &b, NULL);
+    loop_end(e, &t, NULL);
+}
+
+/* M = V U of every point for one tile of output channels, whose panels begin at `panel` */
+static void multiply(Winograd *k, LLVMValueRef panel)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec, rows = k->v[V_PR], nb = k->v[V_NB], strip = k->v[V_CHUNK], unroll = k->v[V_UNROLL], nacc = rows * nb;
+    int64_t      per_point = k->q.in_blocks * k->q.lanes * k->q.width;
+    LLVMValueRef zero = c_int(e, 0), acc[MAX_CARRY], w[2];
+    Loop         p = loop_begin(e, zero, c_int(e, (int64_t)k->t.np * k->t.np), 1, 0, NULL);
+    LLVMValueRef u = addr(e, panel, i_mulc(e, p.i, per_point));
+    Loop         s = loop_begin(e, zero, c_int(e, strip), rows, 0, NULL);
+    LLVMValueRef x = addr(e, k->V, i_add(e, i_mulc(e, p.i, v_point(&k->q, k->v)), i_mulc(e, s.i, vec)));
+    for (int i = 0; i < nacc; i++)
+        acc[i] = zero_acc(e);
+    acc[nacc] = u;
+    Loop         b = loop_begin(e, zero, c_int(e, k->q.in_blocks), 1, nacc + 1, acc);
+    LLVMValueRef xb = addr(e, x, i_mulc(e, b.i, (int64_t)strip * vec));
+    Loop         l = loop_begin(e, zero, c_int(e, vec), unroll, nacc + 1, b.carry);
+    LLVMValueRef xl = addr(e, xb, l.i);
+    memcpy(acc, l.carry, sizeof acc);
+    for (int i = 0; i < unroll; i++) {
+        for (int j = 0; j < nb; j++)
+            w[j] = vec_load(e, addr(e, l.carry[nacc], c_int(e, i * k->q.width + (int64_t)j * vec)), vec);
+        for (int r = 0; r < rows; r++) {
+            LLVMValueRef xv = splat(e, load(e, addr(e, xl, c_int(e, (int64_t)r * vec + i))), vec);
+            for (int j = 0; j < nb; j++)
+                acc[r * nb + j] = f_fma(e, xv, w[j], acc[r * nb + j]);
+        }
+    }
+    acc[nacc] = addr(e, l.carry[nacc], c_int(e, unroll * k->q.width));
+    loop_end(e, &l, acc);
+    loop_end(e, &b, l.carry);
+    LLVMValueRef to = addr(e, k->MM, i_add(e, i_mulc(e, p.i, m_point(&k->q, k->v)), i_mulc(e, s.i, k->q.width)));
+    for (int i = 0; i < nacc; i++)
+        store(e, b.carry[i], addr(e, to, c_int(e, (int64_t)(i / nb) * k->q.width + (int64_t)(i % nb) * vec)));
+    loop_end(e, &s, NULL);
+    loop_end(e, &p, NULL);
+}
+
+/* The M x M results on the stack through the epilogue, those inside the picture. */
+static void finish(Winograd *k, const TileAt4 *at, LLVMValueRef cb)
+{
+    Emit        *e = k->e;
+    const Axis  *ay = &k->m.axis[0], *ax = &k->m.axis[1];
+    LLVMValueRef zero = c_int(e, 0), rows = dim_value(e, k->m.out[2]), cols = dim_value(e, k->m.out[3]);
+    LLVMValueRef oy = i_add(e, i_mulc(e, at->y, ay->out_step), k->out_y), ox = i_add(e, i_mulc(e, at->x, ax->out_step), k->out_x);
+    LLVMValueRef ny = i_min(e, c_int(e, M), i_divc(e, i_addc(e, i_sub(e, rows, oy), ay->out_step - 1), ay->out_step));
+    LLVMValueRef nx = i_min(e, c_int(e, M), i_divc(e, i_addc(e, i_sub(e, cols, ox), ax->out_step - 1), ax->out_step));
+    Loop         y = loop_begin(e, zero, ny, 1, 0, NULL);
+    Loop         x = loop_begin(e, zero, nx, 1, 0, NULL);
+    At4          to = { .n = at->n, .cb = cb, .h = i_add(e, oy, i_mulc(e, y.i, ay->out_step)), .w = i_add(e, ox, i_mulc(e, x.i, ax->out_step)) };
+    LLVMValueRef v = vec_load(e, addr(e, k->spill, i_mulc(e, i_add(e, i_mulc(e, y.i, M), x.i), e->target->vec)), e->target->vec);
+    result_store(&k->result, v, &to);
+    loop_end(e, &x, NULL);
+    loop_end(e, &y, NULL);
+}
+
+/* A^T M A of one tile of output channels */
+static void transform_results(Winograd *k, LLVMValueRef first, LLVMValueRef tile)
+{
+    Emit        *e = k->e;
+    int          vec = e->target->vec, np = k->t.np, nb = k->v[V_NB];
+    int64_t      blocks = (k->m.Cout + vec - 1) / vec, point = m_point(&k->q, k->v);
+    LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP];
+    LLVMValueRef here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
+    Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
+    TileAt4      at = tile_at(k, i_add(e, first, t.i));
+    LLVMValueRef cb = i_mulc(e, tile, nb);
+    Loop         j = loop_begin(e, zero, i_min(e, c_int(e, nb), i_sub(e, c_int(e, blocks), cb)), 1, 0, NULL);
+    LLVMValueRef from = addr(e, k->MM, i_add(e, i_mulc(e, t.i, k->q.width), i_mulc(e, j.i, vec)));
+    for (int x = 0; x < np; x++) {
+        for (int y = 0; y < np; y++)
+            v[y] = vec_load(e, addr(e, from, c_int(e, (y * np + x) * point)), vec);
+        combine(e, &k->t.a[0][0], MAX_NP, M, np, v, o, t_f32(e));
+        for (int y = 0; y < M; y++)
+            store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
+    }
+    for (int y = 0; y < M; y++) {
+        for (int x = 0; x < np; x++)
+            v[x] = vec_load(e, addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)), vec);
+        combine(e, &k->t.a[0][0], MAX_NP, M, np, v, o, t_f32(e));
+        for (int x = 0; x < M; x++)
+            store(e, o[x], addr(e, k->spill, c_int(e, (int64_t)(y * M + x) * vec)));
+    }
+    finish(k, &at, i_add(e, cb, j.i));
+    loop_end(e, &j, NULL);
+    loop_end(e, &t, NULL);
+}
+
+void emit_winograd(Emit *e, const Job *j)
+{
+    const ContractPlan *p = j->p;
+    const Graph        *g = p->g;
+    DimTable           *d = e->dims;
+    Conv                c = conv_of(g, p->node);
+    Winograd            k = { .e = e, .v = p->variant };
+    conv_map(&c, &k.m);
+    const Axis *ay = &k.m.axis[0], *ax = &k.m.axis[1];
+    k.t = transforms_of(ay->at[0].taps);
+    k.q = winograd_panels(&k.m, p);
+    int np = k.t.np, vec = e->target->vec;
+    int in = use_buf(e, node_arg(g, p->node, 0), p->in[0], false, layout_size(d, 4, k.m.in, &p->in[0]));
+    int packed = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, false, const_dim(e, k.q.total));
+    int out = use_buf(e, p->node, j->out, true, layout_size(d, 4, k.m.out, &j->out));
+    int scratch = kernel_buf(e->kernel, (BufUse){ .layout = { .block = 1, .dtype = DT_F32 }, .write = true, .is_scratch = true, .elems = p->scratch_elems });
+    k.in = view4(e, buf_base(e, in), k.m.in, &p->in[0]);
+    k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
+    k.half = stack_array(e, t_f32(e), np * np * vec);
+    k.spill = stack_array(e, t_f32(e), M * M * vec);
+    k.V = addr(e, buf_base(e, scratch), i_mulc(e, e->tid, scratch_each(&k.q, k.v, np)));
+    k.MM = addr(e, k.V, c_int(e, np * np * v_point(&k.q, k.v)));
+
+    Dim     ty = dim_ceildiv(d, k.m.out[2], (int64_t)ay->out_step * M), tx = dim_ceildiv(d, k.m.out[3], (int64_t)ax->out_step * M);
+    Dim     total = dim_mul(d, k.m.out[0], dim_mul(d, ty, tx)), strips = dim_ceildiv(d, total, k.v[V_CHUNK]);
+    int64_t phases = (int64_t)ay->count * ax->count;
+    e->kernel->tasks = dim_scale(d, strips, phases);
+    k.tiles_y = dim_value(e, ty);
+    k.tiles_x = dim_value(e, tx);
+    k.total = dim_value(e, total);
+
+    Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));
+    LLVMValueRef of = dim_value(e, strips), phase = i_div(e, t.i, of), first = i_mulc(e, i_rem(e, t.i, of), k.v[V_CHUNK]);
+    LLVMValueRef py = i_divc(e, phase, ax->count), px = i_rem(e, phase, c_int(e, ax->count));
+    k.in_y = phase_value(e, ay, py, offsetof(Phase, in_first));
+    k.in_x = phase_value(e, ax, px, offsetof(Phase, in_first));
+    k.out_y = phase_value(e, ay, py, offsetof(Phase, out_first));
+    k.out_x = phase_value(e, ax, px, offsetof(Phase, out_first));
+    transform_inputs(&k, first);
+    Loop         tile = loop_begin(e, c_int(e, 0), c_int(e, k.q.tiles), 1, 0, NULL);
+    LLVMValueRef panel = i_add(e, table_at(e, k.q.phase_at, (int)phases, phase), i_mulc(e, tile.i, (int64_t)np * np * k.q.in_blocks * k.q.lanes * k.q.width));
+    multiply(&k, addr(e, buf_base(e, packed), panel));
+    transform_results(&k, first, tile.i);
+    loop_end(e, &tile, NULL);
+    loop_end(e, &t, NULL);
+}
+
+/* ---- weights ---- */
+
+/* G w G^T in double: from `stage` [phase][tap row][tap column][lane][NB*V] of one block of input channels to U. */
+void winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValueRef stage, LLVMValueRef packed, LLVMValueRef tile, LLVMValueRef block)
+{
+    Transforms   t = transforms_of(m->axis[0].at[0].taps);
+    Panels       q = winograd_panels(m, p);
+    int          vec = e->target->vec, np = t.np, r = t.r, phases = m->axis[0].count * m->axis[1].count;
+    int64_t      per_point = q.in_blocks * q.lanes * q.width, tap = q.lanes * q.width;
+    LLVMTypeRef  f64 = LLVMDoubleTypeInContext(e->cx);
+    LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP], half[MAX_NP][MAX_R];
+    Loop         f = loop_begin(e, zero, c_int(e, phases), 1, 0, NULL);
+    LLVMValueRef phase_from = addr(e, stage, i_mulc(e, f.i, r * r * tap));
+    LLVMValueRef panel = i_add(e, table_at(e, q.phase_at, phases, f.i), i_mulc(e, tile, np * np * per_point));
+    panel = i_add(e, panel, i_mulc(e, block, q.lanes * q.width));
+    Loop         l = loop_begin(e, zero, c_int(e, q.lanes * q.width), vec, 0, NULL);
+    LLVMValueRef from = addr(e, phase_from, l.i), to = addr(e, packed, i_add(e, panel, l.i));
+    for (int x = 0; x < r; x++) {
+        for (int y = 0; y < r; y++)
+            v[y] = LLVMBuildFPExt(e->b, vec_load(e, addr(e, from, c_int(e, (y * r + x) * tap)), vec), t_vec(f64, vec), "");
+        combine(e, &t.g[0][0], MAX_R, np, r, v, o, f64);
+        for (int y = 0; y < np; y++)
+            half[y][x] = o[y];
+    }
+    for (int y = 0; y < np; y++) {
+        combine(e, &t.g[0][0], MAX_R, np, r, half[y], o, f64);
+        for (int x = 0; x < np; x++)
+            store(e, LLVMBuildFPTrunc(e->b, o[x], t_vec(t_f32(e), vec), ""), addr(e, to, c_int(e, (y * np + x) * per_point)));
+    }
+    loop_end(e, &l, NULL);
+    loop_end(e, &f, NULL);
+}
+
+int64_t winograd_total(const ConvMap *m, const ContractPlan *p) { return winograd_panels(m, p).total; }
