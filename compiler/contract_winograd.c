@@ -5,11 +5,14 @@
  * taps, 25 in place of 64 for the 2x2 phases of a 4x4 transposed convolution of stride 2.
  *
  *   task = (phase, share of the output channels, strip of T tiles, images after one another)
- *     V [point][in block][T][lanes]      transformed inputs, in scratch of the thread
+ *     V [point][residue][in block][T][lanes]      transformed inputs, in scratch of the thread
  *     for each NB*V output channels:
  *       M [point][T][NB*V]  =  V x U     register block: P tiles x NB vectors
  *       A^T M A through the epilogue, to memory; results outside the picture are not stored
- *   U [phase][tile of output channels][point][in channel][NB*V], the packed weights, transformed in double
+ *   U [phase][tile of output channels][point][residue][in channel][NB*V], the packed weights, transformed in double
+ *
+ * A convolution of stride 2 with 4x4 taps is four of stride 1 with 2x2 taps, one for each residue of input positions, whose products add up before the
+ * results are transformed: residues are further input channels.
  *
  * Interpolation points: 0, 1, -1, 1/2, -2 and infinity; +-1/2, +-3/2 and infinity. With them the error, normwise, is two to ten times that of summing in
  * order, below 5e-6 at 512 channels; points such as 0, +-1, +-2 are three times worse.
@@ -55,12 +58,16 @@ static Transforms transforms_of(int r)
 
 /* ---- planning ---- */
 
-enum { STRIP = 28 };
+enum { STRIP = 28, STRIP_BYTES = 1 << 20 };        /* tiles a strip, and what their V may take: it is read again for each tile of output channels, from L2 */
+
+/* Taps of a side that a tile sees: those of a phase, or of a residue. */
+static int side_taps(const ConvMap *m) { return m->axis[0].at[0].taps / m->axis[0].in_step; }
+static int residues(const ConvMap *m) { return m->axis[0].in_step * m->axis[1].in_step; }
 
 static Panels winograd_panels(const ConvMap *m, const ContractPlan *p)
 {
-    int    vec = p->target->vec, np = M + m->axis[0].at[0].taps - 1;
-    Panels q = { .lanes = vec, .in_blocks = (m->Cin + vec - 1) / vec, .width = (int64_t)p->variant[V_NB] * vec };
+    int    vec = p->target->vec, np = M + side_taps(m) - 1;
+    Panels q = { .lanes = vec, .in_blocks = (m->Cin + vec - 1) / vec * residues(m), .width = (int64_t)p->variant[V_NB] * vec };
     q.tiles = (m->Cout + q.width - 1) / q.width;
     for (int i = 0; i < m->axis[0].count * m->axis[1].count; i++) {
         q.phase_at[i] = q.total;
@@ -74,19 +81,19 @@ static int64_t v_point(const Panels *q, const int *v) { return (q->in_blocks * v
 static int64_t m_point(const Panels *q, const int *v) { return v[V_CHUNK] * q->width + q->lanes; }
 static int64_t scratch_each(const Panels *q, const int *v, int np) { return np * np * (v_point(q, v) + m_point(q, v)); }
 
-static bool same_taps(const Axis *a, int r)
+static bool same_taps(const Axis *a, int r, int step)
 {
     for (int i = 0; i < a->count; i++)
-        if (a->at[i].taps != r)
+        if (a->at[i].taps != r * step)
             return false;
-    return a->in_step == 1 && a->tap_step == 1;
+    return a->in_step == step && a->tap_step == 1 && step <= 2 && (step == 1 || a->count == 1);
 }
 
 /* Cycles of vector operations, roughly, against the direct kernel's; sizes that are not known are taken for large. */
 static bool pays(const ConvMap *m, const Target *t, int64_t packs, int rows, double rate)
 {
-    int    r = m->axis[0].at[0].taps, np = M + r - 1;
-    double in = (double)((m->Cin + t->vec - 1) / t->vec), out = (double)((m->Cout + t->vec - 1) / t->vec), lanes = t->vec;
+    int    r = side_taps(m), np = M + r - 1;
+    double in = (double)((m->Cin + t->vec - 1) / t->vec * residues(m)), out = (double)((m->Cout + t->vec - 1) / t->vec), lanes = t->vec;
     double h = m->rows < 0 ? 256 : (double)m->rows / m->axis[0].out_step, w = m->cols < 0 ? 256 : (double)m->cols / m->axis[1].out_step;
     double n = m->n > 0 ? (double)m->n : h * w < 4096 ? 32 : 1, phases = m->axis[0].count * m->axis[1].count;
     double tiles = n * (double)((int64_t)(h + M - 1) / M) * (double)((int64_t)(w + M - 1) / M), full = (double)(((int64_t)tiles + rows - 1) / rows * rows);
@@ -98,8 +105,8 @@ static bool pays(const ConvMap *m, const Target *t, int64_t packs, int rows, dou
 
 bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
 {
-    int r = m->axis[0].at[0].taps;
-    if (t->winograd == WINOGRAD_NEVER || (r != 2 && r != 3) || !same_taps(&m->axis[0], r) || !same_taps(&m->axis[1], r))
+    int r = side_taps(m), step = m->axis[0].in_step;
+    if (t->winograd == WINOGRAD_NEVER || (r != 2 && r != 3) || !same_taps(&m->axis[0], r, step) || !same_taps(&m->axis[1], r, step))
         return false;
     int nb = m->Cout > t->vec && t->nregs > 16 ? 2 : 1, rows = most_rows(t, nb) & ~1;
     rows = rows > STRIP ? STRIP : rows;
@@ -110,13 +117,14 @@ bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
     v[V_NB] = nb;
     v[V_PR] = rows;
     v[V_UNROLL] = 4;
-    v[V_CHUNK] = rows * (STRIP / rows);
+    int64_t np = M + r - 1, most = STRIP_BYTES / (np * np * ((m->Cin + t->vec - 1) / t->vec) * residues(m) * t->vec * 4) / rows;
+    v[V_CHUNK] = rows * (most < 1 ? 1 : most < STRIP / rows ? (int)most : STRIP / rows);
     v[V_SPLIT] = 1;
     for (int d = 0; d < 2; d++) {
         /* the last tile may begin within the picture and end outside */
         int64_t n = d ? m->cols : m->rows, steps = m->axis[d].out_step;
         extra[d] = steps > 1 && (n < 0 || n % steps) ? M : n < 0 ? M - 1 : (int)((M - n / steps % M) % M);
-        p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + extra[d]);
+        p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + extra[d] * step);
     }
     Panels q = winograd_panels(m, p);
     p->packed_elems = dim_const(g->dims, q.total);
@@ -186,13 +194,18 @@ static void transform_inputs(Winograd *k, LLVMValueRef first)
     LLVMValueRef here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
     Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
     TileAt4      at = tile_at(k, i_add(e, first, t.i));
-    LLVMValueRef from = addr(e, k->in.base, view_off(e, &k->in, at.n, zero, i_add(e, at.y, k->in_y), i_add(e, at.x, k->in_x)));
+    LLVMValueRef from = addr(e, k->in.base, view_off(e, &k->in, at.n, zero, i_add(e, i_mulc(e, at.y, k->m.axis[0].in_step), k->in_y), i_add(e, i_mulc(e, at.x, k->m.axis[1].in_step), k->in_x)));
+    int          step = k->m.axis[0].in_step;
+    int64_t      blocks = k->q.in_blocks / (step * step);
     Loop         b = loop_begin(e, zero, c_int(e, k->q.in_blocks), 1, 0, NULL);
-    LLVMValueRef d = addr(e, from, i_mul(e, b.i, k->in.c));
+    LLVMValueRef residue = i_divc(e, b.i, blocks), off = i_mul(e, i_rem(e, b.i, c_int(e, blocks)), k->in.c);
+    if (step > 1)
+        off = i_mad(e, i_divc(e, residue, step), k->in.h, i_mad(e, i_rem(e, residue, c_int(e, step)), k->in.w, off));
+    LLVMValueRef d = addr(e, from, off);
     LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec));
     for (int x = 0; x < np; x++) {
         for (int y = 0; y < np; y++)
-            v[y] = vec_load(e, addr(e, d, i_add(e, i_mulc(e, k->in.h, y), i_mulc(e, k->in.w, x))), vec);
+            v[y] = vec_load(e, addr(e, d, i_add(e, i_mulc(e, k->in.h, y * step), i_mulc(e, k->in.w, x * step))), vec);
         combine(e, &k->t.b[0][0], MAX_NP, np, np, v, o, t_f32(e));
         for (int y = 0; y < np; y++)
             store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
@@ -305,7 +318,7 @@ void emit_winograd(Emit *e, const Job *j)
     Winograd            k = { .e = e, .v = p->variant };
     conv_map(&c, &k.m);
     const Axis *ay = &k.m.axis[0], *ax = &k.m.axis[1];
-    k.t = transforms_of(ay->at[0].taps);
+    k.t = transforms_of(side_taps(&k.m));
     k.q = winograd_panels(&k.m, p);
     int np = k.t.np, vec = e->target->vec;
     int in = use_buf(e, node_arg(g, p->node, 0), p->in[0], false, layout_size(d, 4, k.m.in, &p->in[0]));
@@ -345,24 +358,33 @@ void emit_winograd(Emit *e, const Job *j)
 
 /* ---- weights ---- */
 
-/* G w G^T in double: from `stage` [phase][tap row][tap column][lane][NB*V] of one block of input channels to U. */
+/* G w G^T in double: from `stage` [phase][tap row][tap column][lane][NB*V] of one block of input channels to U. A part is a phase, or a residue's taps. */
 void winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValueRef stage, LLVMValueRef packed, LLVMValueRef tile, LLVMValueRef block)
 {
-    Transforms   t = transforms_of(m->axis[0].at[0].taps);
+    Transforms   t = transforms_of(side_taps(m));
     Panels       q = winograd_panels(m, p);
-    int          vec = e->target->vec, np = t.np, r = t.r, phases = m->axis[0].count * m->axis[1].count;
+    int          vec = e->target->vec, np = t.np, r = t.r, step = m->axis[0].in_step, phases = m->axis[0].count * m->axis[1].count;
+    int          parts = phases * step * step, row = r * step;
     int64_t      per_point = q.in_blocks * q.lanes * q.width, tap = q.lanes * q.width;
     LLVMTypeRef  f64 = LLVMDoubleTypeInContext(e->cx);
     LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP], half[MAX_NP][MAX_R];
-    Loop         f = loop_begin(e, zero, c_int(e, phases), 1, 0, NULL);
-    LLVMValueRef phase_from = addr(e, stage, i_mulc(e, f.i, r * r * tap));
-    LLVMValueRef panel = i_add(e, table_at(e, q.phase_at, phases, f.i), i_mulc(e, tile, np * np * per_point));
+    Loop         f = loop_begin(e, zero, c_int(e, parts), 1, 0, NULL);
+    LLVMValueRef first, panel;
+    if (step == 1) {
+        first = i_mulc(e, f.i, r * r * tap);
+        panel = table_at(e, q.phase_at, phases, f.i);
+    } else {
+        first = i_mulc(e, i_add(e, i_mulc(e, i_divc(e, f.i, step), row), i_rem(e, f.i, c_int(e, step))), tap);
+        panel = i_mulc(e, f.i, q.in_blocks / (step * step) * q.lanes * q.width);
+    }
+    LLVMValueRef phase_from = addr(e, stage, first);
+    panel = i_add(e, panel, i_mulc(e, tile, np * np * per_point));
     panel = i_add(e, panel, i_mulc(e, block, q.lanes * q.width));
     Loop         l = loop_begin(e, zero, c_int(e, q.lanes * q.width), vec, 0, NULL);
     LLVMValueRef from = addr(e, phase_from, l.i), to = addr(e, packed, i_add(e, panel, l.i));
     for (int x = 0; x < r; x++) {
         for (int y = 0; y < r; y++)
-            v[y] = LLVMBuildFPExt(e->b, vec_load(e, addr(e, from, c_int(e, (y * r + x) * tap)), vec), t_vec(f64, vec), "");
+            v[y] = LLVMBuildFPExt(e->b, vec_load(e, addr(e, from, c_int(e, (y * row + x) * step * tap)), vec), t_vec(f64, vec), "");
         combine(e, &t.g[0][0], MAX_R, np, r, v, o, f64);
         for (int y = 0; y < np; y++)
             half[y][x] = o[y];
