@@ -125,6 +125,8 @@ static int32_t find_field(Elab *e, int32_t data, const char *field, Loc loc)
 static Value hidden_input(Elab *e, TrainValue v, const Type *t, const char *name, Loc loc)
 {
     GraphState *gs = e->gs;
+    if (t->dtype == DT_NONE)
+        return (Value){ 0 };                                    /* a result of a step that failed */
     for (uint32_t i = 0; i < gs->nargs; i++)
         if (gs->args[i].kind == v.kind && gs->args[i].data == v.data && gs->args[i].field == v.field && gs->args[i].slot == v.slot && gs->args[i].num == v.num) {
             int64_t index = i;
@@ -194,17 +196,26 @@ static const Slot *find_slot(const TrainState *ts, const char *name)
     return NULL;
 }
 
+/* A frame in which the results of earlier calls have their names. */
+static Frame *push_slots(TrainState *ts, Loc loc)
+{
+    Elab  *e = ts->e;
+    Frame *f = frame_push(e, e->main, NULL, (Loc){ 0 });
+    for (uint32_t i = 0; i < ts->slots.n; i++) {
+        const Slot *s = &ts->slots.at[i];
+        scope_bind_here(e, s->name, hidden_input(e, (TrainValue){ .kind = V_RESULT, .slot = s->slot }, &s->type, s->name, loc));
+    }
+    return f;
+}
+
 /* An expression as a graph of its own; results of earlier calls are its inputs. */
 static bool graph_value(TrainState *ts, const Expr *x, TrainValue *out, Type *type)
 {
     Elab      *e = ts->e;
     GraphState gs = { 0 };
     graph_begin(e, &gs, GRAPH_TRAIN_EXPR, arena_printf(e->arena, "train.%s.%u.%u", ts->t->name, x->loc.line, x->loc.col));
-    Frame *f = frame_push(e, e->main, NULL, (Loc){ 0 });
-    for (uint32_t i = 0; i < ts->slots.n; i++)
-        scope_bind_here(e, ts->slots.at[i].name,
-                        hidden_input(e, (TrainValue){ .kind = V_RESULT, .slot = ts->slots.at[i].slot }, &ts->slots.at[i].type, ts->slots.at[i].name, x->loc));
-    Value v = eval(e, x);
+    Frame *f = push_slots(ts, x->loc);
+    Value  v = eval(e, x);
     v.loc = x->loc;
     Ref r = as_tensor(e, &v, "this value");
     e->frame = f;
@@ -266,7 +277,10 @@ static bool train_value(TrainState *ts, const Expr *x, TrainValue *out, Type *ty
         GraphState  probe = { 0 };
         graph_begin(e, &probe, GRAPH_TRAIN_EXPR, "number");
         uint32_t before = e->d->errors;
+        Frame   *f = push_slots(ts, x->loc);
         Value    v = eval(e, x);
+        e->frame = f;
+        frame_pop(e);
         graph_drop(e, graph_end(e));
         e->gs = keep;
         if (v.kind == VAL_NUM && !v.unit) {
