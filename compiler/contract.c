@@ -478,6 +478,7 @@ void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue
         [ALGO_PIXELS] = emit_pixels,
         [ALGO_DEPTH] = emit_depth,
         [ALGO_DW] = emit_dw,
+        [ALGO_DW_WINOGRAD] = emit_winograd_dw,
         [ALGO_DW_SHARED] = emit_dw_shared,
         [ALGO_DW_LANES] = emit_dw_lanes,
         [ALGO_DW_PIXELS] = emit_dw_pixels,
@@ -495,6 +496,8 @@ void emit_combine(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue,
     assert(p->combine);
     if (p->variant[V_ALGO] == ALGO_MATMUL)
         emit_matmul_combine(e, &j);
+    else if (p->variant[V_ALGO] == ALGO_DW_WINOGRAD)
+        emit_winograd_dw_combine(e, &j);
     else
         emit_dw_combine(e, &j);
 }

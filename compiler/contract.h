@@ -7,6 +7,7 @@
  *   contract_narrow.c   few output channels: lanes are input channels, or pixels when those are few too
  *   contract_depth.c    depthwise: lanes are channels that never meet
  *   contract_dw.c       conv_dw
+ *   contract_winograd_dw.c  conv_dw with fewer multiplications
  *   contract_matmul.c   matmul
  *   contract_generic.c  every convolution that the others decline: one element at a time
  *
@@ -20,7 +21,7 @@
 #include "emit.h"
 
 typedef enum {
-    ALGO_GENERIC, ALGO_CONV, ALGO_WINOGRAD, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES
+    ALGO_GENERIC, ALGO_CONV, ALGO_WINOGRAD, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_WINOGRAD, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES
 } Algo;
 
 /* plan->variant[] by name. */
@@ -110,6 +111,7 @@ bool    plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan 
 void    plan_narrow(const ConvMap *m, const Target *t, ContractPlan *p);
 void    plan_pixels(const Conv *c, const ConvMap *m, const Target *t, ContractPlan *p);
 int64_t plan_depth(const ConvMap *m, const Target *t, ContractPlan *p);      /* elements of packed weights */
+bool plan_winograd_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p);            /* false: as plan_winograd */
 void plan_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p);
 void plan_matmul(Graph *g, const Target *t, ContractPlan *p);
 
@@ -120,6 +122,8 @@ void emit_narrow(Emit *e, const Job *j);
 void emit_pixels(Emit *e, const Job *j);
 void emit_depth(Emit *e, const Job *j);
 void emit_dw(Emit *e, const Job *j);
+void emit_winograd_dw(Emit *e, const Job *j);
+void emit_winograd_dw_combine(Emit *e, const Job *j);
 void emit_dw_shared(Emit *e, const Job *j);
 void emit_dw_lanes(Emit *e, const Job *j);
 void emit_dw_pixels(Emit *e, const Job *j);

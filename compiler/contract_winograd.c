@@ -18,17 +18,13 @@
  * order, below 5e-6 at 512 channels; points such as 0, +-1, +-2 are three times worse.
  * Every element is one tile's, and a tile's sums do not depend on its strip: any number of threads gives the same bits.
  */
-#include "contract.h"
+#include "winograd.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { M = 4, MAX_NP = 6, MAX_R = 3 };
-
-typedef struct { int r, np; double a[M][MAX_NP], g[MAX_NP][MAX_R], b[MAX_NP][MAX_NP]; } Transforms;    /* A^T, G, B^T */
-
 /* The product of polynomials of degree R-1 and M-1, interpolated at NP-1 points and infinity (Toom and Cook), transposed. */
-static Transforms transforms_of(int r)
+Transforms transforms_of(int r)
 {
     static const double points[2][MAX_NP - 1] = { { 0.5, -0.5, 1.5, -1.5 }, { 0, 1, -1, 0.5, -2 } };
     const double       *x = points[r - 2];
@@ -60,9 +56,8 @@ static Transforms transforms_of(int r)
 
 enum { STRIP = 28, STRIP_BYTES = 1 << 20 };        /* tiles a strip, and what their V may take: it is read again for each tile of output channels, from L2 */
 
-/* Taps of a side that a tile sees: those of a phase, or of a residue. */
-static int side_taps(const ConvMap *m) { return m->axis[0].at[0].taps / m->axis[0].in_step; }
-static int residues(const ConvMap *m) { return m->axis[0].in_step * m->axis[1].in_step; }
+int side_taps(const ConvMap *m) { return m->axis[0].at[0].taps / m->axis[0].in_step; }
+int residues(const ConvMap *m) { return m->axis[0].in_step * m->axis[1].in_step; }
 
 static Panels winograd_panels(const ConvMap *m, const ContractPlan *p)
 {
@@ -89,8 +84,21 @@ static bool same_taps(const Axis *a, int r, int step)
     return a->in_step == step && a->tap_step == 1 && step <= 2 && (step == 1 || a->count == 1);
 }
 
+bool winograd_fits(const ConvMap *m, int r)
+{
+    int step = m->axis[0].in_step;
+    return (r == 2 || r == 3) && same_taps(&m->axis[0], r, step) && same_taps(&m->axis[1], r, step);
+}
+
+/* The last tile may begin within the picture and end outside. */
+int past_the_end(const ConvMap *m, int axis)
+{
+    int64_t n = axis ? m->cols : m->rows, steps = m->axis[axis].out_step;
+    return steps > 1 && (n < 0 || n % steps) ? M : n < 0 ? M - 1 : (int)((M - n / steps % M) % M);
+}
+
 /* Cycles of vector operations, roughly, against the direct kernel's; sizes that are not known are taken for large. */
-static bool pays(const ConvMap *m, const Target *t, int64_t packs, int rows, double rate)
+static bool pays(const ConvMap *m, const Target *t, int rows, double rate)
 {
     int    r = side_taps(m), np = M + r - 1;
     double in = (double)((m->Cin + t->vec - 1) / t->vec * residues(m)), out = (double)((m->Cout + t->vec - 1) / t->vec), lanes = t->vec;
@@ -99,20 +107,20 @@ static bool pays(const ConvMap *m, const Target *t, int64_t packs, int rows, dou
     double tiles = n * (double)((int64_t)(h + M - 1) / M) * (double)((int64_t)(w + M - 1) / M), full = (double)(((int64_t)tiles + rows - 1) / rows * rows);
     double direct = phases * n * h * w * r * r * in * lanes * out / 0.93;
     double gemm = full * np * np * in * lanes * out / rate, input = tiles * in * np * np * 12, output = tiles * out * np * np * 9;
-    double weights = (double)packs * in * lanes * out * np * np * 16;
+    double weights = in * lanes * out * np * np * 16;      /* transformed each pass */
     return phases * (gemm + input + output + weights) < 0.9 * direct;
 }
 
 bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
 {
     int r = side_taps(m), step = m->axis[0].in_step;
-    if (t->winograd == WINOGRAD_NEVER || (r != 2 && r != 3) || !same_taps(&m->axis[0], r, step) || !same_taps(&m->axis[1], r, step))
+    if (t->winograd == WINOGRAD_NEVER || !winograd_fits(m, r))
         return false;
     int nb = m->Cout > t->vec && t->nregs > 16 ? 2 : 1, rows = most_rows(t, nb) & ~1;
     rows = rows > STRIP ? STRIP : rows;
-    if (t->winograd == WINOGRAD_PAYS && !pays(m, t, 1, rows, 0.9 * fma_rate(rows, nb)))
+    if (t->winograd == WINOGRAD_PAYS && !pays(m, t, rows, 0.9 * fma_rate(rows, nb)))
         return false;
-    int *v = p->variant, extra[2];
+    int *v = p->variant;
     v[V_ALGO] = ALGO_WINOGRAD;
     v[V_NB] = nb;
     v[V_PR] = rows;
@@ -120,12 +128,8 @@ bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
     int64_t np = M + r - 1, most = STRIP_BYTES / (np * np * ((m->Cin + t->vec - 1) / t->vec) * residues(m) * t->vec * 4) / rows;
     v[V_CHUNK] = rows * (most < 1 ? 1 : most < STRIP / rows ? (int)most : STRIP / rows);
     v[V_SPLIT] = 1;
-    for (int d = 0; d < 2; d++) {
-        /* the last tile may begin within the picture and end outside */
-        int64_t n = d ? m->cols : m->rows, steps = m->axis[d].out_step;
-        extra[d] = steps > 1 && (n < 0 || n % steps) ? M : n < 0 ? M - 1 : (int)((M - n / steps % M) % M);
-        p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + extra[d] * step);
-    }
+    for (int d = 0; d < 2; d++)
+        p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + past_the_end(m, d) * step);
     Panels q = winograd_panels(m, p);
     p->packed_elems = dim_const(g->dims, q.total);
     p->scratch_elems = dim_scale(g->dims, threads_dim(g->dims), scratch_each(&q, v, M + r - 1));
@@ -160,16 +164,14 @@ static LLVMValueRef times(Emit *e, LLVMValueRef acc, double c, LLVMValueRef x, L
     return elem == t_f32(e) ? f_fma(e, k, x, acc) : LLVMBuildFAdd(e->b, acc, LLVMBuildFMul(e->b, k, x, ""), "");
 }
 
-/* out[i] = sum over j of c[i * stride + j] in[j] */
-static void combine(Emit *e, const double *c, int stride, int nout, int nin, LLVMValueRef const *in, LLVMValueRef *out, LLVMTypeRef elem)
+void combine_lines(Emit *e, const double *c, int si, int sj, int nout, int nin, LLVMValueRef const *in, LLVMValueRef *out, LLVMTypeRef elem)
 {
     for (int i = 0; i < nout; i++) {
         out[i] = NULL;
         for (int pass = 0; pass < 2; pass++)       /* a sum that begins with a plain term needs no multiplication for it */
             for (int j = 0; j < nin; j++) {
-                double k = c[i * stride + j];
-                bool   plain = k == 1;
-                if (k != 0 && plain == (pass == 0))
+                double k = c[i * si + j * sj];
+                if (k != 0 && (k == 1) == (pass == 0))
                     out[i] = times(e, out[i], k, in[j], elem);
             }
     }
@@ -206,14 +208,14 @@ static void transform_inputs(Winograd *k, LLVMValueRef first)
     for (int x = 0; x < np; x++) {
         for (int y = 0; y < np; y++)
             v[y] = vec_load(e, addr(e, d, i_add(e, i_mulc(e, k->in.h, y * step), i_mulc(e, k->in.w, x * step))), vec);
-        combine(e, &k->t.b[0][0], MAX_NP, np, np, v, o, t_f32(e));
+        combine_lines(e, &k->t.b[0][0], MAX_NP, 1, np, np, v, o, t_f32(e));
         for (int y = 0; y < np; y++)
             store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
     }
     for (int y = 0; y < np; y++) {
         for (int x = 0; x < np; x++)
             v[x] = vec_load(e, addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)), vec);
-        combine(e, &k->t.b[0][0], MAX_NP, np, np, v, o, t_f32(e));
+        combine_lines(e, &k->t.b[0][0], MAX_NP, 1, np, np, v, o, t_f32(e));
         for (int x = 0; x < np; x++)
             store(e, o[x], addr(e, to, c_int(e, (y * np + x) * point)));
     }
@@ -293,14 +295,14 @@ static void transform_results(Winograd *k, LLVMValueRef first, LLVMValueRef tile
     for (int x = 0; x < np; x++) {
         for (int y = 0; y < np; y++)
             v[y] = vec_load(e, addr(e, from, c_int(e, (y * np + x) * point)), vec);
-        combine(e, &k->t.a[0][0], MAX_NP, M, np, v, o, t_f32(e));
+        combine_lines(e, &k->t.a[0][0], MAX_NP, 1, M, np, v, o, t_f32(e));
         for (int y = 0; y < M; y++)
             store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
     }
     for (int y = 0; y < M; y++) {
         for (int x = 0; x < np; x++)
             v[x] = vec_load(e, addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)), vec);
-        combine(e, &k->t.a[0][0], MAX_NP, M, np, v, o, t_f32(e));
+        combine_lines(e, &k->t.a[0][0], MAX_NP, 1, M, np, v, o, t_f32(e));
         for (int x = 0; x < M; x++)
             store(e, o[x], addr(e, k->spill, c_int(e, (int64_t)(y * M + x) * vec)));
     }
@@ -385,12 +387,12 @@ void winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValu
     for (int x = 0; x < r; x++) {
         for (int y = 0; y < r; y++)
             v[y] = LLVMBuildFPExt(e->b, vec_load(e, addr(e, from, c_int(e, (y * row + x) * step * tap)), vec), t_vec(f64, vec), "");
-        combine(e, &t.g[0][0], MAX_R, np, r, v, o, f64);
+        combine_lines(e, &t.g[0][0], MAX_R, 1, np, r, v, o, f64);
         for (int y = 0; y < np; y++)
             half[y][x] = o[y];
     }
     for (int y = 0; y < np; y++) {
-        combine(e, &t.g[0][0], MAX_R, np, r, half[y], o, f64);
+        combine_lines(e, &t.g[0][0], MAX_R, 1, np, r, half[y], o, f64);
         for (int x = 0; x < np; x++)
             store(e, LLVMBuildFPTrunc(e->b, o[x], t_vec(t_f32(e), vec), ""), addr(e, to, c_int(e, (y * np + x) * per_point)));
     }
