@@ -177,25 +177,40 @@ void combine_lines(Emit *e, const double *c, int si, int sj, int nout, int nin, 
     }
 }
 
-typedef struct { LLVMValueRef n, y, x; } TileAt4;      /* image, and first position within the phase */
-
-static TileAt4 tile_at(Winograd *k, LLVMValueRef index)
+void both_sides(Emit *e, const double *c, int si, int sj, int nout, int nin, LLVMValueRef half, LLVMValueRef from, LLVMValueRef row, LLVMValueRef col, LLVMValueRef to, int64_t point)
 {
-    Emit        *e = k->e;
-    LLVMValueRef row = i_div(e, index, k->tiles_x);
-    return (TileAt4){ i_div(e, row, k->tiles_y), i_mulc(e, i_rem(e, row, k->tiles_y), M), i_mulc(e, i_rem(e, index, k->tiles_x), M) };
+    int          vec = e->target->vec;
+    LLVMValueRef v[MAX_NP], o[MAX_NP];
+    for (int x = 0; x < nin; x++) {
+        for (int y = 0; y < nin; y++)
+            v[y] = vec_load(e, addr(e, from, i_add(e, i_mulc(e, row, y), i_mulc(e, col, x))), vec);
+        combine_lines(e, c, si, sj, nout, nin, v, o, t_f32(e));
+        for (int y = 0; y < nout; y++)
+            store(e, o[y], addr(e, half, c_int(e, (int64_t)(y * MAX_NP + x) * vec)));
+    }
+    for (int y = 0; y < nout; y++) {
+        for (int x = 0; x < nin; x++)
+            v[x] = vec_load(e, addr(e, half, c_int(e, (int64_t)(y * MAX_NP + x) * vec)), vec);
+        combine_lines(e, c, si, sj, nout, nin, v, o, t_f32(e));
+        for (int x = 0; x < nout; x++)
+            store(e, o[x], addr(e, to, c_int(e, (y * nout + x) * point)));
+    }
+}
+
+TilePlace tile_place(Emit *e, LLVMValueRef tile, LLVMValueRef tiles_y, LLVMValueRef tiles_x)
+{
+    LLVMValueRef row = i_div(e, tile, tiles_x);
+    return (TilePlace){ i_div(e, row, tiles_y), i_mulc(e, i_rem(e, row, tiles_y), M), i_mulc(e, i_rem(e, tile, tiles_x), M) };
 }
 
 /* B^T d B of all channels of T tiles from `first` on */
 static void transform_inputs(Winograd *k, LLVMValueRef first)
 {
     Emit        *e = k->e;
-    int          vec = e->target->vec, np = k->t.np;
-    int64_t      point = v_point(&k->q, k->v);
-    LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP];
-    LLVMValueRef here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
+    int          vec = e->target->vec;
+    LLVMValueRef zero = c_int(e, 0), here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
     Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
-    TileAt4      at = tile_at(k, i_add(e, first, t.i));
+    TilePlace    at = tile_place(e, i_add(e, first, t.i), k->tiles_y, k->tiles_x);
     LLVMValueRef from = addr(e, k->in.base, view_off(e, &k->in, at.n, zero, i_add(e, i_mulc(e, at.y, k->m.axis[0].in_step), k->in_y), i_add(e, i_mulc(e, at.x, k->m.axis[1].in_step), k->in_x)));
     int          step = k->m.axis[0].in_step;
     int64_t      blocks = k->q.in_blocks / (step * step);
@@ -205,20 +220,7 @@ static void transform_inputs(Winograd *k, LLVMValueRef first)
         off = i_mad(e, i_divc(e, residue, step), k->in.h, i_mad(e, i_rem(e, residue, c_int(e, step)), k->in.w, off));
     LLVMValueRef d = addr(e, from, off);
     LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec));
-    for (int x = 0; x < np; x++) {
-        for (int y = 0; y < np; y++)
-            v[y] = vec_load(e, addr(e, d, i_add(e, i_mulc(e, k->in.h, y * step), i_mulc(e, k->in.w, x * step))), vec);
-        combine_lines(e, &k->t.b[0][0], MAX_NP, 1, np, np, v, o, t_f32(e));
-        for (int y = 0; y < np; y++)
-            store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
-    }
-    for (int y = 0; y < np; y++) {
-        for (int x = 0; x < np; x++)
-            v[x] = vec_load(e, addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)), vec);
-        combine_lines(e, &k->t.b[0][0], MAX_NP, 1, np, np, v, o, t_f32(e));
-        for (int x = 0; x < np; x++)
-            store(e, o[x], addr(e, to, c_int(e, (y * np + x) * point)));
-    }
+    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, d, i_mulc(e, k->in.h, step), i_mulc(e, k->in.w, step), to, v_point(&k->q, k->v));
     loop_end(e, &b, NULL);
     loop_end(e, &t, NULL);
 }
@@ -262,7 +264,7 @@ static void multiply(Winograd *k, LLVMValueRef panel)
 }
 
 /* The M x M results on the stack through the epilogue, those inside the picture. */
-static void finish(Winograd *k, const TileAt4 *at, LLVMValueRef cb)
+static void finish(Winograd *k, const TilePlace *at, LLVMValueRef cb)
 {
     Emit        *e = k->e;
     const Axis  *ay = &k->m.axis[0], *ax = &k->m.axis[1];
@@ -285,27 +287,13 @@ static void transform_results(Winograd *k, LLVMValueRef first, LLVMValueRef tile
     Emit        *e = k->e;
     int          vec = e->target->vec, np = k->t.np, nb = k->v[V_NB];
     int64_t      blocks = (k->m.Cout + vec - 1) / vec, point = m_point(&k->q, k->v);
-    LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP];
-    LLVMValueRef here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
+    LLVMValueRef zero = c_int(e, 0), here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
     Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
-    TileAt4      at = tile_at(k, i_add(e, first, t.i));
+    TilePlace    at = tile_place(e, i_add(e, first, t.i), k->tiles_y, k->tiles_x);
     LLVMValueRef cb = i_mulc(e, tile, nb);
     Loop         j = loop_begin(e, zero, i_min(e, c_int(e, nb), i_sub(e, c_int(e, blocks), cb)), 1, 0, NULL);
     LLVMValueRef from = addr(e, k->MM, i_add(e, i_mulc(e, t.i, k->q.width), i_mulc(e, j.i, vec)));
-    for (int x = 0; x < np; x++) {
-        for (int y = 0; y < np; y++)
-            v[y] = vec_load(e, addr(e, from, c_int(e, (y * np + x) * point)), vec);
-        combine_lines(e, &k->t.a[0][0], MAX_NP, 1, M, np, v, o, t_f32(e));
-        for (int y = 0; y < M; y++)
-            store(e, o[y], addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)));
-    }
-    for (int y = 0; y < M; y++) {
-        for (int x = 0; x < np; x++)
-            v[x] = vec_load(e, addr(e, k->half, c_int(e, (int64_t)(y * np + x) * vec)), vec);
-        combine_lines(e, &k->t.a[0][0], MAX_NP, 1, M, np, v, o, t_f32(e));
-        for (int x = 0; x < M; x++)
-            store(e, o[x], addr(e, k->spill, c_int(e, (int64_t)(y * M + x) * vec)));
-    }
+    both_sides(e, &k->t.a[0][0], MAX_NP, 1, M, np, k->half, from, c_int(e, np * point), c_int(e, point), k->spill, vec);
     finish(k, &at, i_add(e, cb, j.i));
     loop_end(e, &j, NULL);
     loop_end(e, &t, NULL);
@@ -329,7 +317,7 @@ void emit_winograd(Emit *e, const Job *j)
     int scratch = kernel_buf(e->kernel, (BufUse){ .layout = { .block = 1, .dtype = DT_F32 }, .write = true, .is_scratch = true, .elems = p->scratch_elems });
     k.in = view4(e, buf_base(e, in), k.m.in, &p->in[0]);
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
-    k.half = stack_array(e, t_f32(e), np * np * vec);
+    k.half = stack_array(e, t_f32(e), MAX_NP * MAX_NP * vec);
     k.spill = stack_array(e, t_f32(e), M * M * vec);
     k.V = addr(e, buf_base(e, scratch), i_mulc(e, e->tid, scratch_each(&k.q, k.v, np)));
     k.MM = addr(e, k.V, c_int(e, np * np * v_point(&k.q, k.v)));

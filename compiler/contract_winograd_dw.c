@@ -99,34 +99,7 @@ static Shape shape_here(Emit *e, const ContractPlan *p)
     return s;
 }
 
-typedef struct { LLVMValueRef n, y, x; } Place;        /* image and first result of a tile */
-
-static Place place_of(Emit *e, const Shape *s, LLVMValueRef tile)
-{
-    LLVMValueRef tx = dim_value(e, s->tiles_x), ty = dim_value(e, s->tiles_y), row = i_div(e, tile, tx);
-    return (Place){ i_div(e, row, ty), i_mulc(e, i_rem(e, row, ty), M), i_mulc(e, i_rem(e, tile, tx), M) };
-}
-
-/* out[i][j] (nout x nout) = sum over a, b of c[i,a] c[j,b] in[a][b] (nin x nin), by way of `half`; stored at to + (i * nout + j) * point */
-static void both_sides(Emit *e, const double *c, int si, int sj, int nout, int nin, LLVMValueRef half, LLVMValueRef from, LLVMValueRef row, LLVMValueRef col, LLVMValueRef to, int64_t point)
-{
-    int          vec = e->target->vec;
-    LLVMValueRef v[MAX_NP], o[MAX_NP];
-    for (int x = 0; x < nin; x++) {
-        for (int y = 0; y < nin; y++)
-            v[y] = vec_load(e, addr(e, from, i_add(e, i_mulc(e, row, y), i_mulc(e, col, x))), vec);
-        combine_lines(e, c, si, sj, nout, nin, v, o, t_f32(e));
-        for (int y = 0; y < nout; y++)
-            store(e, o[y], addr(e, half, c_int(e, (int64_t)(y * MAX_NP + x) * vec)));
-    }
-    for (int y = 0; y < nout; y++) {
-        for (int x = 0; x < nin; x++)
-            v[x] = vec_load(e, addr(e, half, c_int(e, (int64_t)(y * MAX_NP + x) * vec)), vec);
-        combine_lines(e, c, si, sj, nout, nin, v, o, t_f32(e));
-        for (int x = 0; x < nout; x++)
-            store(e, o[x], addr(e, to, c_int(e, (y * nout + x) * point)));
-    }
-}
+static TilePlace place_of(Emit *e, const Shape *s, LLVMValueRef tile) { return tile_place(e, tile, dim_value(e, s->tiles_y), dim_value(e, s->tiles_x)); }
 
 static void zero_points(Emit *e, LLVMValueRef to, int points, int64_t point)
 {
@@ -154,7 +127,7 @@ static void transform_inputs(Dw *k, LLVMValueRef strip)
     LLVMValueRef zero = c_int(e, 0);
     Loop         t = loop_begin(e, zero, c_int(e, T), 1, 0, NULL);
     LLVMValueRef tile = i_add(e, i_mulc(e, strip, T), t.i);
-    Place        pl = place_of(e, s, tile);
+    TilePlace    pl = place_of(e, s, tile);
     LLVMValueRef in_y = i_addc(e, i_mulc(e, pl.y, s->step), s->m.axis[0].at[0].in_first), in_x = i_addc(e, i_mulc(e, pl.x, s->step), s->m.axis[1].at[0].in_first);
     Loop         b = loop_begin(e, zero, c_int(e, s->lanes / vec), 1, 0, NULL);
     LLVMValueRef to = addr(e, k->V, i_add(e, i_mulc(e, t.i, s->lanes), i_mulc(e, b.i, vec)));
@@ -177,7 +150,7 @@ static void transform_grads(Dw *k, LLVMValueRef strip)
     LLVMValueRef zero = c_int(e, 0);
     Loop         t = loop_begin(e, zero, c_int(e, T), 1, 0, NULL);
     LLVMValueRef tile = i_add(e, i_mulc(e, strip, T), t.i);
-    Place        pl = place_of(e, &k->s, tile);
+    TilePlace    pl = place_of(e, &k->s, tile);
     Loop         b = loop_begin(e, zero, c_int(e, k->s.kg / vec), 1, 0, NULL);
     LLVMValueRef to = addr(e, k->Y, i_add(e, i_mulc(e, t.i, k->s.kg), i_mulc(e, b.i, vec)));
     If           there = if_begin(e, i_less(e, tile, dim_value(e, k->s.total)));
