@@ -67,7 +67,7 @@ Ref b_size(Graph *g, Dim d)
     return make_node(g, OP_size, DT_F32, 0, NULL, 0, NULL, 1, &attr, 0);
 }
 
-Dim element_count(Graph *g, Ref r)
+Dim element_count(const Graph *g, Ref r)
 {
     Type t = node_type(g, r);
     Dim  n = 1;
@@ -76,7 +76,7 @@ Dim element_count(Graph *g, Ref r)
     return n;
 }
 
-Dim contract_macs(Graph *g, Ref r)
+Dim contract_macs(const Graph *g, Ref r)
 {
     const Node *n = node(g, r);
     if (n->op == OP_matmul) {

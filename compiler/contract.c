@@ -447,27 +447,6 @@ void emit_pack(Emit *e, const ContractPlan *p)
         pack_conv(e, p);
 }
 
-/* Multiplications and additions of the node as written. */
-static Dim work_of(Emit *e, const ContractPlan *p)
-{
-    const Graph *g = p->g;
-    DimTable    *d = e->dims;
-    Ref          in = node_arg(g, p->node, 0);
-    Dim          w = dim_const(d, 2);
-    if (node(g, p->node)->op == OP_matmul) {
-        int rank = node(g, in)->rank;
-        for (int i = 0; i < rank; i++)
-            w = dim_mul(d, w, node_shape(g, p->node)[i]);
-        return dim_mul(d, w, node_shape(g, in)[node_attrs(g, p->node)[0] ? rank - 2 : rank - 1]);
-    }
-    Conv c = conv_of(g, p->node);
-    for (int i = 0; i < 4; i++)
-        w = dim_mul(d, w, c.g[i]);
-    for (int i = 1; i < 4; i++)
-        w = dim_mul(d, w, c.wt[i]);
-    return w;
-}
-
 void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx)
 {
     static void (*const emitters[])(Emit *, const Job *) = {
@@ -486,7 +465,7 @@ void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue
         [ALGO_MATMUL_LANES] = emit_matmul_lanes,
     };
     Job j = { p, out, epilogue, ctx };
-    e->kernel->flops = work_of(e, p);
+    e->kernel->flops = dim_scale(e->dims, contract_macs(p->g, p->node), 2);
     emitters[p->variant[V_ALGO]](e, &j);
 }
 

@@ -158,8 +158,8 @@ Ref  b_slice(Graph *g, Ref a, const Dim *start, const int *step, const Dim *shap
 Ref  b_place(Graph *g, Ref a, const Dim *start, const int *step, const Dim *shape);
 Ref  b_concat(Graph *g, int n, const Ref *parts, int axis);
 bool is_const_value(const Graph *g, Ref r, double *v);                   /* also through broadcast, reshape and cast of a const */
-Dim  element_count(Graph *g, Ref r);
-Dim  contract_macs(Graph *g, Ref r);                                     /* multiply-adds of a contraction node, 0 for others */
+Dim  element_count(const Graph *g, Ref r);
+Dim  contract_macs(const Graph *g, Ref r);                                     /* multiply-adds of a contraction node, 0 for others */
 
 /* ---- whole-graph work ---- */
 /* Gradients of the scalar y with respect to wrt[0..n): out[i] is a node of wrt[i]'s shape, or 0 where y does not depend on it. Appends nodes; any order: apply it to its own results.
