@@ -84,9 +84,9 @@ static bool same_taps(const Axis *a, int r, int step)
     return a->in_step == step && a->tap_step == 1 && step <= 2 && (step == 1 || a->count == 1);
 }
 
-bool winograd_fits(const ConvMap *m, int r)
+bool winograd_fits(const ConvMap *m)
 {
-    int step = m->axis[0].in_step;
+    int r = side_taps(m), step = m->axis[0].in_step;
     return (r == 2 || r == 3) && same_taps(&m->axis[0], r, step) && same_taps(&m->axis[1], r, step);
 }
 
@@ -114,7 +114,7 @@ static bool pays(const ConvMap *m, const Target *t, int rows, double rate)
 bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
 {
     int r = side_taps(m), step = m->axis[0].in_step;
-    if (t->winograd == WINOGRAD_NEVER || !winograd_fits(m, r))
+    if (t->winograd == WINOGRAD_NEVER || !winograd_fits(m))
         return false;
     int nb = m->Cout > t->vec && t->nregs > 16 ? 2 : 1, rows = most_rows(t, nb) & ~1;
     rows = rows > STRIP ? STRIP : rows;

@@ -31,7 +31,7 @@ static bool shape_of(DimTable *d, const Conv *c, const Target *t, Shape *s)
     s->r = side_taps(&s->m);
     s->np = M + s->r - 1;
     s->step = s->m.axis[0].in_step;
-    if (!winograd_fits(&s->m, s->r))
+    if (!winograd_fits(&s->m))
         return false;
     s->cblocks = (c->C + t->vec - 1) / t->vec;
     s->lanes = s->cblocks * t->vec * s->step * s->step;
@@ -76,7 +76,6 @@ bool plan_winograd_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     v[V_NB] = t->nregs > 16 && s.lanes / t->vec % 2 == 0 ? 2 : 1;
     v[V_SPLIT] = (int)(TASKS / s.groups);
     p->combine = true;
-    p->epilogue_ok = true;
     for (int i = 0; i < 2; i++) {
         p->in[0].halo[2 * i] = (int16_t)s.m.axis[i].lo;
         p->in[0].halo[2 * i + 1] = (int16_t)(s.m.axis[i].hi + past_the_end(&s.m, i) * s.step);

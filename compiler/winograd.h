@@ -22,7 +22,7 @@ TilePlace tile_place(Emit *e, LLVMValueRef tile, LLVMValueRef tiles_y, LLVMValue
 /* Taps of a side that a tile sees: those of a phase, or of a residue of input positions (stride 2). */
 int  side_taps(const ConvMap *m);
 int  residues(const ConvMap *m);
-bool winograd_fits(const ConvMap *m, int r);       /* r x r taps a phase or residue, and strides that tiles can follow */
+bool winograd_fits(const ConvMap *m);      /* 2x2 or 3x3 taps a phase or residue, and strides that tiles can follow */
 int  past_the_end(const ConvMap *m, int axis);     /* results of the last tile outside the picture, at most */
 
 #endif
