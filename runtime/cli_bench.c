@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "cli.h"
+#include "clock.h"
 #include "peak.h"
 
 typedef struct {
@@ -18,13 +18,6 @@ typedef struct {
     uint32_t runs;
     double   compile;              /* seconds */
 } Bench;
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- inputs ---- */
 
@@ -157,9 +150,9 @@ static bool bench_open(Bench *b, const Given *given)
     for (uint32_t i = 0; i < b->g->inputs.n; i++)
         if (!make_input(b, given, i))
             return false;
-    double from = seconds();
+    double from = clock_seconds();
     b->p = program_new(b->s.model, b->g, &b->s.options.exec, &st);
-    b->compile = seconds() - from;
+    b->compile = clock_seconds() - from;
     if (!b->p)
         complain("%s", st.message);
     return b->p != NULL;
@@ -194,9 +187,9 @@ static double median(Bench *b, int64_t rounds)
     double *took = xmalloc((size_t)rounds * sizeof *took), result = 0;
     bool    ok = true;
     for (int64_t i = 0; ok && i < rounds; i++) {
-        double from = seconds();
+        double from = clock_seconds();
         ok = pass(b);
-        took[i] = seconds() - from;
+        took[i] = clock_seconds() - from;
     }
     qsort(took, (size_t)rounds, sizeof *took, by_value);
     if (ok)
@@ -224,6 +217,13 @@ static double measure(Bench *b, int64_t rounds)
     { "--size", "INPUT=1x3x512x512", "how large an input is; may be repeated" },                                  \
     { "--rounds", "N", "passes measured (default: about a second's, at least 5)" }, EXEC_OPTIONS, SESSION_OPTIONS
 
+/* As parse_options. */
+static int parse_bench(const Command *c, int argc, char **argv, Given *g, int64_t *rounds)
+{
+    int status = parse_options(c, argc, argv, g);
+    return status >= 0 ? status : number_option(g, "--rounds", 1, MAX_ROUNDS, rounds) ? -1 : 2;
+}
+
 int command_bench(int argc, char **argv)
 {
     static const Option  options[] = { BENCH_OPTIONS, { "--json", NULL, "one JSON object" } };
@@ -233,11 +233,9 @@ int command_bench(int argc, char **argv)
     Bench   b;
     Status  st = { 0 };
     int64_t rounds = 0;
-    int     status = parse_options(&c, argc, argv, &g);
+    int     status = parse_bench(&c, argc, argv, &g, &rounds);
     if (status >= 0)
         return status;
-    if (!number_option(&g, "--rounds", 1, MAX_ROUNDS, &rounds))
-        return 2;
     bool          ok = bench_open(&b, &g);
     double        took = ok ? measure(&b, rounds) : 0;
     struct rusage use;
@@ -267,11 +265,9 @@ int command_profile(int argc, char **argv)
     Bench   b;
     Text    out = { 0 };
     int64_t rounds = 0;
-    int     status = parse_options(&c, argc, argv, &g);
+    int     status = parse_bench(&c, argc, argv, &g, &rounds);
     if (status >= 0)
         return status;
-    if (!number_option(&g, "--rounds", 1, MAX_ROUNDS, &rounds))
-        return 2;
     bool ok = bench_open(&b, &g) && pass(&b);
     if (ok) {
         program_profile(b.p, &out);

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../compiler/emit.h"
+#include "clock.h"
 #include "launch.h"
 
 enum { CHAINS = 10, ROUNDS = 200000, TRIES = 30 };
@@ -28,13 +28,6 @@ static void emit_peak(void *ctx, Emit *e, uint32_t index)
     e->kernel->tasks = dim_const(e->dims, 1);
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double fma_peak(const char *cpu, int threads, Status *st)
 {
     Target t;
@@ -50,9 +43,9 @@ double fma_peak(const char *cpu, int threads, Status *st)
         void  *bufs[] = { buf };
         for (int i = 0; i < TRIES; i++) {
             memset(buf, 0, bytes);
-            double from = seconds();
+            double from = clock_seconds();
             launch(k.fn, bufs, NULL, threads, INT64_MAX, threads);
-            double rate = 2.0 * CHAINS * ROUNDS * t.vec * threads / (seconds() - from);
+            double rate = 2.0 * CHAINS * ROUNDS * t.vec * threads / (clock_seconds() - from);
             best = rate > best ? rate : best;
         }
         free(buf);

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { MAX_SHOWN = 32, HISTORY = 64 };
 
@@ -24,13 +25,6 @@ struct Progress {
     struct { double time; uint64_t done; } history[HISTORY];   /* a ring of points half a second apart: the rate's window */
     uint32_t    points;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void format_duration(double seconds, char *to, size_t n)
 {
@@ -90,7 +84,7 @@ Progress *progress_start(FILE *out, const char *name, uint64_t done, uint64_t to
     p->done = done;
     p->total = total;
     p->tty = tty < 0 ? isatty(fileno(out)) && !(getenv("TERM") && !strcmp(getenv("TERM"), "dumb")) : tty;
-    p->started = now();
+    p->started = clock_seconds();
     p->last_shown = -1e9;
     p->history[0].time = p->started;
     p->history[0].done = done;
@@ -125,7 +119,7 @@ static void show(Progress *p, double t)
 
 void progress_step(Progress *p, uint64_t done, const char *const *names, const double *values, uint32_t n)
 {
-    double t = now();
+    double t = clock_seconds();
     p->done = done;
     p->n = n < MAX_SHOWN ? n : MAX_SHOWN;
     for (uint32_t i = 0; i < p->n; i++) {
@@ -150,7 +144,7 @@ void progress_note(Progress *p, const char *fmt, ...)
     va_end(ap);
     fputc('\n', p->out);
     if (p->tty && p->drawn)
-        show(p, now());
+        show(p, clock_seconds());
     fflush(p->out);
 }
 
@@ -159,7 +153,7 @@ void progress_finish(Progress *p)
     if (!p)
         return;
     if (p->n || p->drawn)
-        show(p, now());
+        show(p, clock_seconds());
     if (p->tty && p->drawn)
         fputc('\n', p->out);
     fflush(p->out);

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "files.h"
 #include "image.h"
 #include "progress.h"
@@ -520,13 +520,6 @@ static bool measure(Run *r)
     double passes = !strcmp(t->unit, "epochs") ? t->count * (double)r->epoch_steps : !strcmp(t->unit, "images") ? ceil(t->count / (double)r->batch) : t->count;
     r->total = r->o->steps > 0 ? (uint64_t)r->o->steps : (uint64_t)ceil(passes);
     return true;
-}
-
-static double clock_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Keeps to the limit on time. The first pass compiles, so it is not counted. Then every few seconds their speed says how many passes will fit: `progress`, and

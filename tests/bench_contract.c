@@ -3,22 +3,15 @@
  *   bench_contract [--cpu avx512|avx2|baseline] [WORD]     only the lines that hold WORD
  */
 #define _GNU_SOURCE
+#include "../runtime/clock.h"
 #include "../runtime/peak.h"
 #include "emit.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct { const char *what; int op, n, c, h, w, k, r, s, stride, pad, groups; bool symbolic; } Line;
 /* matmul: h x k times k x w; groups: 2*ta + tb */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- a line ---- */
 typedef struct { ContractPlan p; DimTable *dims; Graph *g; DimBind binds[3]; int nbinds; } Bench;
@@ -93,9 +86,9 @@ static double time_kernel(const Bench *b, const Kernel *k, int64_t repeats_for)
     for (uint32_t i = 0; i < k->bufs.n; i++)
         bufs[i] = buffer(number(b, k->bufs.at[i].elems));
     for (int i = 0; i < 200 && (i < 3 || total < (double)repeats_for * 1e-3); i++) {
-        double from = now();
+        double from = clock_seconds();
         k->fn(bufs, args, 0, 1);
-        double took = now() - from;
+        double took = clock_seconds() - from;
         total += took;
         best = took < best ? took : best;
     }
@@ -121,14 +114,14 @@ static void run(const Line *l, Jit *jit, const Target *t, double rate)
         snprintf(k[i].name, sizeof k[i].name, "%s", names[i]);
         ks[n++] = &k[i];
     }
-    double start = now(), took[3] = { 0 };
+    double start = clock_seconds(), took[3] = { 0 };
     Text   dump = { 0 };
     const char *stage = getenv("DUMP");
     if (!jit_compile(jit, b.dims, ks, n, emit_one, &b, stage, stage ? &dump : NULL, &st)) {
         fprintf(stderr, "%s\n", st.message);
         exit(1);
     }
-    double compiled = now() - start;
+    double compiled = clock_seconds() - start;
     if (stage)
         puts(dump.at);
     text_free(&dump);
