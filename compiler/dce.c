@@ -17,6 +17,7 @@ Ref copy_node(Graph *to, const Graph *from, Ref r, const Ref *map)
         args[i] = map[node_arg(from, r, i)];
     to->loc = n->loc;
     to->chain = n->chain;
+    to->hint = n->hint;
     bool given = op_info[n->op].flags & FLAG_SHAPE_GIVEN;
     Ref  c = make_node(to, (Op)n->op, (Dtype)n->dtype, given ? n->rank : 0, given ? node_shape(from, r) : NULL, n->nargs, args, n->nattrs,
                        node_attrs(from, r), n->value);

@@ -182,6 +182,8 @@ Value  decl_value(Elab *e, Decl *d, Loc use);
 /* ---- expressions, statements ---- */
 Value eval(Elab *e, const Expr *x);
 void  run_block(Elab *e, const Block *b);
+uint32_t enter_hints(Elab *e, const Stmt *s);                /* elab_hint.c: nodes made from now on stand under the statement's pragmas; returns what to go back to */
+void  refuse_hints(Elab *e, const Stmt *s, const char *where);      /* for statements that pragmas cannot stand before */
 Value binary(Elab *e, BinOp op, Value a, Value b, Loc loc);
 Value index_value(Elab *e, Value a, const Expr *x);
 bool  enter(Elab *e, Loc loc);                               /* depth guard; pair with leave */

@@ -170,26 +170,9 @@ static void run_assert(Elab *e, const Stmt *s)
         vec_push(&e->gs->g->asserts, ((GraphAssert){ r, s->loc, "assert does not hold" }));
 }
 
-static void check_pragmas(Elab *e, const Stmt *s)
-{
-    static const char *const known[] = { "fuse", "nofuse", "layout", "block", "remat" };
-    for (uint32_t i = 0; i < s->npragmas; i++) {
-        bool ok = false;
-        for (size_t k = 0; k < COUNT(known); k++)
-            ok |= !strcmp(known[k], s->pragmas[i].name.name);
-        if (!ok) {
-            const char *near = nearest_word(s->pragmas[i].name.name, known, COUNT(known));
-            Diag       *g = elab_error(e, 328, s->pragmas[i].name.loc, "unknown pragma '@%s'", s->pragmas[i].name.name);
-            if (near)
-                diag_hint(e->d, g, "Did you mean '@%s'?", near);
-        }
-    }
-}
-
 static void run_stmt(Elab *e, const Stmt *s)
 {
     Frame *f = e->frame;
-    check_pragmas(e, s);
     switch (s->kind) {
     case S_RETURN:
         run_return(e, s);
@@ -241,7 +224,10 @@ void run_block(Elab *e, const Block *b)
     for (uint32_t i = 0; i < b->n; i++) {
         if (!enter(e, b->at[i].loc))
             return;
+        uint32_t hint = enter_hints(e, &b->at[i]);
         run_stmt(e, &b->at[i]);
+        if (e->gs)
+            e->gs->g->hint = hint;
         leave(e);
         if (!e->frame->returned)
             continue;

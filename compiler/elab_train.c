@@ -509,6 +509,7 @@ static bool train_stmt(TrainState *ts, const Stmt *s, TrainStmt *out)
 {
     Elab *e = ts->e;
     out->loc = s->loc;
+    refuse_hints(e, s, "a train block");
     switch (s->kind) {
     case S_REPEAT: {
         Value v = eval(e, s->a);
@@ -720,6 +721,7 @@ void elaborate_test(Elab *e, const Item *it)
     for (uint32_t i = 0; i < it->body.n; i++) {
         const Stmt *s = &it->body.at[i];
         Check       c = { .loc = s->loc, .step = -1 };
+        refuse_hints(e, s, "a test");
         if (s->kind == S_EXPR && s->a->kind == E_CALL && s->a->a->kind == E_NAME && !strcmp(s->a->a->str, "gradcheck")) {
             GraphState *keep = e->gs;
             e->gs = NULL;

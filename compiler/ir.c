@@ -44,6 +44,7 @@ Graph *graph_new(const char *name, DimTable *dims)
     g->dims = dims;
     vec_push(&g->nodes, none);
     vec_push(&g->chains, NULL);
+    vec_push(&g->hints, ((GraphHint){ .kind = HINT_NONE }));
     vec_reserve(&g->dims_pool, 16);                /* never NULL: nodes without arguments point at offset 0 */
     vec_reserve(&g->arg_pool, 16);
     vec_reserve(&g->attr_pool, 16);
@@ -61,6 +62,7 @@ void graph_free(Graph *g)
     vec_free(&g->arg_pool);
     vec_free(&g->attr_pool);
     vec_free(&g->chains);
+    vec_free(&g->hints);
     vec_free(&g->inputs);
     vec_free(&g->outputs);
     vec_free(&g->reports);
@@ -170,7 +172,7 @@ Ref make_node(Graph *g, Op op, Dtype dtype, int rank, const Dim *shape, int narg
             return g->buckets[k];
 
     Node x = { .op = (uint8_t)op, .dtype = (uint8_t)t.dtype, .rank = (uint8_t)t.rank, .flags = (uint8_t)op_info[op].flags, .nargs = (uint16_t)nargs, .nattrs = (uint16_t)nattrs,
-               .value = value, .loc = g->loc, .chain = g->chain };
+               .value = value, .loc = g->loc, .chain = g->chain, .hint = g->hint };
     const Dim *dims = t.shape;
     APPEND(&g->dims_pool, dims, t.rank, &x.shape);
     APPEND(&g->arg_pool, args, nargs, &x.args);
@@ -208,7 +210,7 @@ static void copy_checks(Graph *to, const Graph *from)
 Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
 {
     Loc      loc = to->loc;
-    uint32_t chain = to->chain;
+    uint32_t chain = to->chain, hint = to->hint;
     Vec(Ref) todo = { 0 };
     assert(to != from && to->dims == from->dims);
     copy_checks(to, from);
@@ -232,6 +234,7 @@ Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
             mapped[i] = map[args[i]];
         to->loc = n->loc;
         to->chain = copy_chain(to, from->chains.at[n->chain]);
+        to->hint = hint_copy(to, from, n->hint);
         map[x] = make_node(to, (Op)n->op, (Dtype)n->dtype, n->rank, node_shape(from, x), n->nargs, mapped, n->nattrs, node_attrs(from, x), n->value);
         if (mapped != few)
             free(mapped);
@@ -239,5 +242,6 @@ Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
     vec_free(&todo);
     to->loc = loc;
     to->chain = chain;
+    to->hint = hint;
     return map[r];
 }

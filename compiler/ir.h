@@ -74,7 +74,17 @@ typedef struct {
     double   value;                /* OP_const */
     Loc      loc;
     uint32_t chain;                /* index into g->chains: how the elaborator came here; 0 none */
+    uint32_t hint;                 /* index into g->hints: the innermost pragma that it stands under; 0 none */
 } Node;
+
+/* Pragmas, `@name(args)` before a statement: the nodes that the statement makes carry them, through simplification too; they change no value. The table of them is in hints.c.
+ * HINT_GRADIENT is no pragma: gradients() gives it to what it makes, in graphs that hold a HINT_REMAT. */
+typedef enum { HINT_NONE, HINT_REMAT, HINT_FUSE, HINT_NOFUSE, HINT_LAYOUT, HINT_BLOCK, HINT_GRADIENT, HINT_COUNT } HintKind;
+enum { MAX_HINT_ARGS = 4 };
+typedef struct { const char *word; int64_t num; } HintArg;                       /* word: interned, or NULL: num */
+typedef struct { HintKind kind; uint32_t up; uint32_t nargs; HintArg args[MAX_HINT_ARGS]; Loc loc; } GraphHint;   /* up: the hint around it, 0 none */
+typedef struct { const char *name, *args; int least; const char *doc; } HintInfo;     /* args: 'w' a word, 'n' a number, each of them once; least: so many must be there */
+extern const HintInfo hint_info[HINT_COUNT];
 
 /* What a graph leaves behind. */
 typedef struct { const char *name; Ref value; Loc loc; double lo, hi; bool ranged; } GraphOutput;   /* outputs and reports; ranged: pixels map to [lo, hi] */
@@ -101,6 +111,7 @@ struct Graph {
     Vec(Ref)     arg_pool;
     Vec(int64_t) attr_pool;
     Vec(const char *) chains;
+    Vec(GraphHint)   hints;        /* [0] is unused */
     Vec(GraphInput)  inputs;
     Vec(GraphOutput) outputs;
     Vec(GraphOutput) reports;
@@ -109,7 +120,7 @@ struct Graph {
     Vec(GraphCheck)  checks;
     uint32_t   *buckets, nbuckets; /* hash-cons table */
     Loc         loc;               /* given to nodes made from now on */
-    uint32_t    chain;
+    uint32_t    chain, hint;
 };
 
 Graph *graph_new(const char *name, DimTable *dims);
@@ -121,6 +132,12 @@ static inline const Ref     *node_args(const Graph *g, Ref r)  { return &g->arg_
 static inline const int64_t *node_attrs(const Graph *g, Ref r) { return &g->attr_pool.at[g->nodes.at[r].attrs]; }
 static inline Ref            node_arg(const Graph *g, Ref r, int i) { return node_args(g, r)[i]; }
 /* (these pointers are good until the next node is made) */
+
+/* hints.c: the hint of that kind that r stands under, the innermost first; NULL: none. hint_add: equal hints are one. hint_copy: `hint` of another graph, with those around it. */
+const GraphHint *node_hint(const Graph *g, Ref r, HintKind kind);
+uint32_t hint_add(Graph *g, const GraphHint *h);
+uint32_t hint_copy(Graph *to, const Graph *from, uint32_t hint);
+HintKind hint_by_name(const char *name);                                         /* of a pragma; HINT_NONE: there is none */
 
 /* The one way nodes are made. shape: required for FLAG_SHAPE_GIVEN ops (rank dims; rank -1 where the op can infer its usual result: concat, win_*), otherwise NULL and
  * inferred. dtype: required for leaves and ignored where inferred. Returns the Ref of the equal node if there is one. The call must be valid: infer_type first when it

@@ -3,6 +3,7 @@
  *   graph "g_step"
  *   file 0 "dcgan.graph"                                         paths that places refer to
  *   chain 1 "in iteration i = 1 of Generator, ..."               how the elaborator came there
+ *   hint 2 block(4, 8) in 1                                      a pragma, and the one around it
  *   check 2*H == W "cannot add ..."                              sizes that must turn out equal
  *   input "x" : f32[N, 3, 4*H, 64] in [-1, 1]                    input "n" : int n'1 = 4   is an integer
  *   %1 = input(index: 0) : f32[N, 3, 4*H, 64]  # dcgan.graph:7:3:12 ~1
@@ -11,7 +12,7 @@
  *   output "y" %5 in [-1, 1]
  *   report "loss" %7                                             write 3 %9        assert %8 "must be positive"
  *
- * A place is path:line:column:length, ~ its chain. Attributes not written take their defaults. Nodes may have any numbers, but are written before they are used.
+ * A place is path:line:column:length, ~ its chain, ^ its hint. Attributes not written take their defaults. Nodes may have any numbers, but are written before they are used.
  */
 #include "ir.h"
 
@@ -59,9 +60,9 @@ static void print_number(double v, Text *out)
     text_add(out, text);
 }
 
-static void print_place(const Sources *s, Loc loc, uint32_t chain, Text *out)
+static void print_place(const Sources *s, Loc loc, uint32_t chain, uint32_t hint, Text *out)
 {
-    if (loc.line || chain)
+    if (loc.line || chain || hint)
         text_add(out, "  #");
     if (loc.line) {
         if (s && loc.file < s->files.n)
@@ -72,6 +73,8 @@ static void print_place(const Sources *s, Loc loc, uint32_t chain, Text *out)
     }
     if (chain)
         text_addf(out, " ~%u", chain);
+    if (hint)
+        text_addf(out, " ^%u", hint);
     text_add(out, "\n");
 }
 
@@ -152,8 +155,23 @@ static void print_outputs(const char *word, const GraphOutput *at, uint32_t n, c
         print_name(at[i].name, out);
         text_addf(out, " %%%u", at[i].value);
         print_range(at[i].ranged, at[i].lo, at[i].hi, out);
-        print_place(s, at[i].loc, 0, out);
+        print_place(s, at[i].loc, 0, 0, out);
     }
+}
+
+/* hint 2 block(4, 8) in 1 */
+static void print_hint(const GraphHint *h, uint32_t number, const Sources *s, Text *out)
+{
+    text_addf(out, "hint %u %s(", number, hint_info[h->kind].name);
+    for (uint32_t i = 0; i < h->nargs; i++)
+        if (h->args[i].word)
+            text_addf(out, "%s%s", i ? ", " : "", h->args[i].word);
+        else
+            text_addf(out, "%s%lld", i ? ", " : "", (long long)h->args[i].num);
+    text_add(out, ")");
+    if (h->up)
+        text_addf(out, " in %u", h->up);
+    print_place(s, h->loc, 0, 0, out);
 }
 
 void graph_print(const Graph *g, const Sources *s, Text *out)
@@ -171,21 +189,23 @@ void graph_print(const Graph *g, const Sources *s, Text *out)
         print_name(g->chains.at[i], out);
         text_add(out, "\n");
     }
+    for (uint32_t i = 1; i < g->hints.n; i++)
+        print_hint(&g->hints.at[i], i, s, out);
     for (uint32_t i = 0; i < g->checks.n; i++) {
         text_add(out, "check ");
         dim_print(g->dims, g->checks.at[i].a, out);
         text_add(out, " == ");
         dim_print(g->dims, g->checks.at[i].b, out);
         print_name(g->checks.at[i].message, out);
-        print_place(s, g->checks.at[i].loc, 0, out);
+        print_place(s, g->checks.at[i].loc, 0, 0, out);
     }
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         print_input(g, &g->inputs.at[i], out);
-        print_place(s, g->inputs.at[i].loc, 0, out);
+        print_place(s, g->inputs.at[i].loc, 0, 0, out);
     }
     for (Ref r = 1; r < g->nodes.n; r++) {
         print_node(g, r, out);
-        print_place(s, node(g, r)->loc, node(g, r)->chain, out);
+        print_place(s, node(g, r)->loc, node(g, r)->chain, node(g, r)->hint, out);
     }
     print_outputs("output", g->outputs.at, g->outputs.n, s, out);
     print_outputs("report", g->reports.at, g->reports.n, s, out);
@@ -194,7 +214,7 @@ void graph_print(const Graph *g, const Sources *s, Text *out)
     for (uint32_t i = 0; i < g->asserts.n; i++) {
         text_addf(out, "assert %%%u", g->asserts.at[i].cond);
         print_name(g->asserts.at[i].message, out);
-        print_place(s, g->asserts.at[i].loc, 0, out);
+        print_place(s, g->asserts.at[i].loc, 0, 0, out);
     }
 }
 
@@ -365,11 +385,23 @@ static bool range(Reader *r, double *lo, double *hi)
     return true;
 }
 
-/* The end of a line, with its place. Runs backwards over path:line:col:len ~chain, since paths may hold anything. */
-static Loc place(Reader *r, uint32_t *chain)
+/* Takes " MARK number" off the end of the text, if it stands there. */
+static uint32_t trailing_number(char *text, char mark)
+{
+    char    *at = strrchr(text, mark);
+    uint32_t n = 0;
+    if (at && at > text && at[-1] == ' ' && at[1] && strspn(at + 1, "0123456789") == strlen(at + 1)) {
+        n = (uint32_t)strtoul(at + 1, NULL, 10);
+        *--at = 0;
+    }
+    return n;
+}
+
+/* The end of a line, with its place. Runs backwards over path:line:col:len ~chain ^hint, since paths may hold anything. */
+static Loc place(Reader *r, uint32_t *chain, uint32_t *hint)
 {
     Loc loc = { 0 };
-    *chain = 0;
+    *chain = *hint = 0;
     spaces(r);
     if (!r->p || *r->p == 0 || *r->p == '\n')
         return loc;
@@ -381,11 +413,8 @@ static Loc place(Reader *r, uint32_t *chain)
         free(text);
         return loc;
     }
-    char *tilde = strrchr(text, '~');
-    if (tilde && tilde > text && tilde[-1] == ' ' && strspn(tilde + 1, "0123456789") == strlen(tilde + 1)) {
-        *chain = (uint32_t)strtoul(tilde + 1, NULL, 10);
-        *--tilde = 0;
-    }
+    *hint = trailing_number(text, '^');
+    *chain = trailing_number(text, '~');
     while (text[skip] == ' ')
         skip++;
     int colons = 0;
@@ -407,6 +436,8 @@ static Loc place(Reader *r, uint32_t *chain)
     }
     if (r->p && *chain >= r->g->chains.n)
         bad(r, "no chain %u", *chain);
+    if (r->p && *hint >= r->g->hints.n)
+        bad(r, "no hint %u", *hint);
     free(text);
     if (r->p)
         r->p += n;
@@ -415,8 +446,8 @@ static Loc place(Reader *r, uint32_t *chain)
 
 static Loc place_only(Reader *r)
 {
-    uint32_t chain;
-    return place(r, &chain);
+    uint32_t chain, hint;
+    return place(r, &chain, &hint);
 }
 
 /* ---- a node ---- */
@@ -536,7 +567,7 @@ static void node_line(Reader *r)
         call_items(r, op, &call);
     expect(r, ':');
     Type t = type(r);
-    r->g->loc = place(r, &r->g->chain);
+    r->g->loc = place(r, &r->g->chain, &r->g->hint);
     if (r->p)
         make_call(r, n, op, &call, &t);
     vec_free(&call.args);
@@ -592,6 +623,42 @@ static void numbered_string(Reader *r, uint32_t n, const char **s)
     place_only(r);
 }
 
+static void hint_line(Reader *r)
+{
+    GraphHint   h = { 0 };
+    int64_t     at = integer(r);
+    const char *name = word(r);
+    if (r->p && at != r->g->hints.n)
+        bad(r, "expected number %u", r->g->hints.n);
+    for (int k = HINT_NONE + 1; k < HINT_COUNT && name; k++)
+        if (!strcmp(name, hint_info[k].name))
+            h.kind = (HintKind)k;
+    if (r->p && !h.kind)
+        bad(r, "no hint '%s'", name ? name : "");
+    expect(r, '(');
+    while (r->p && !take(r, ')')) {
+        if (h.nargs)
+            expect(r, ',');
+        if (h.nargs == MAX_HINT_ARGS) {
+            bad(r, "a hint has at most %d arguments", MAX_HINT_ARGS);
+            break;
+        }
+        HintArg *a = &h.args[h.nargs++];
+        spaces(r);
+        if (r->p && isalpha((unsigned char)*r->p))
+            a->word = word(r);
+        else
+            a->num = integer(r);
+    }
+    const char *in = word(r);
+    if (in && !strcmp(in, "in"))
+        h.up = (uint32_t)integer(r);
+    if (r->p && h.up >= r->g->hints.n)
+        bad(r, "no hint %u", h.up);
+    h.loc = place_only(r);
+    vec_push(&r->g->hints, h);
+}
+
 static void check_line(Reader *r)
 {
     GraphCheck c = { 0 };
@@ -645,6 +712,8 @@ static void line(Reader *r)
     } else if (!strcmp(kind, "chain")) {
         numbered_string(r, r->g->chains.n, &s);
         vec_push(&r->g->chains, s);
+    } else if (!strcmp(kind, "hint")) {
+        hint_line(r);
     } else if (!strcmp(kind, "check")) {
         check_line(r);
     } else if (!strcmp(kind, "input")) {
@@ -660,7 +729,7 @@ static void line(Reader *r)
     } else if (!strcmp(kind, "assert")) {
         assert_line(r);
     } else {
-        bad(r, "a line begins with graph, file, chain, check, input, %%, output, report, write or assert, not '%s'", kind);
+        bad(r, "a line begins with graph, file, chain, hint, check, input, %%, output, report, write or assert, not '%s'", kind);
     }
 }
 
@@ -676,7 +745,7 @@ Graph *graph_parse(const char *text, DimTable *dims, char *why, size_t nwhy)
     }
     bool ok = r.p && verify(r.g, why, nwhy);
     r.g->loc = (Loc){ 0 };
-    r.g->chain = 0;
+    r.g->chain = r.g->hint = 0;
     vec_free(&r.refs);
     vec_free(&r.paths);
     if (!ok) {

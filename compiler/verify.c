@@ -30,6 +30,8 @@ static bool verify_pools(const Graph *g, Ref r, char *why, size_t nwhy)
         return fault(why, nwhy, "%%%u: points outside the pools", r);
     if (n->chain >= g->chains.n)
         return fault(why, nwhy, "%%%u: no such chain", r);
+    if (n->hint >= g->hints.n)
+        return fault(why, nwhy, "%%%u: no such hint", r);
     for (int i = 0; i < n->nargs; i++)
         if (node_arg(g, r, i) == 0 || node_arg(g, r, i) >= r)
             return fault(why, nwhy, "%%%u = %s: input %d is %%%u, which is not made before", r, op_info[n->op].name, i, node_arg(g, r, i));

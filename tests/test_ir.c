@@ -51,7 +51,7 @@ static bool same_node(const Graph *a, const Graph *b, Ref r)
 {
     const Node *x = node(a, r), *y = node(b, r);
     return x->op == y->op && x->dtype == y->dtype && x->rank == y->rank && x->nargs == y->nargs && x->nattrs == y->nattrs && !memcmp(&x->value, &y->value, sizeof x->value) &&
-           same_loc(x->loc, y->loc) && x->chain == y->chain && !memcmp(node_shape(a, r), node_shape(b, r), x->rank * sizeof(Dim)) &&
+           same_loc(x->loc, y->loc) && x->chain == y->chain && x->hint == y->hint && !memcmp(node_shape(a, r), node_shape(b, r), x->rank * sizeof(Dim)) &&
            !memcmp(node_args(a, r), node_args(b, r), x->nargs * sizeof(Ref)) && !memcmp(node_attrs(a, r), node_attrs(b, r), x->nattrs * sizeof(int64_t));
 }
 
@@ -69,9 +69,17 @@ static bool same_input(const GraphInput *a, const GraphInput *b)
            a->has_default == b->has_default && a->deflt == b->deflt && a->ranged == b->ranged && a->lo == b->lo && a->hi == b->hi && same_loc(a->loc, b->loc);
 }
 
+static bool same_hint(const GraphHint *a, const GraphHint *b)
+{
+    for (uint32_t i = 0; i < a->nargs && i < b->nargs; i++)
+        if (a->args[i].word != b->args[i].word || a->args[i].num != b->args[i].num)
+            return false;
+    return a->kind == b->kind && a->up == b->up && a->nargs == b->nargs && same_loc(a->loc, b->loc);
+}
+
 static bool same_graph(const Graph *a, const Graph *b)
 {
-    if (!same_text(a->name, b->name) || a->nodes.n != b->nodes.n || a->chains.n != b->chains.n || a->inputs.n != b->inputs.n || a->outputs.n != b->outputs.n ||
+    if (!same_text(a->name, b->name) || a->nodes.n != b->nodes.n || a->chains.n != b->chains.n || a->hints.n != b->hints.n || a->inputs.n != b->inputs.n || a->outputs.n != b->outputs.n ||
         a->reports.n != b->reports.n || a->writes.n != b->writes.n || a->asserts.n != b->asserts.n || a->checks.n != b->checks.n)
         return false;
     for (Ref r = 1; r < a->nodes.n; r++)
@@ -79,6 +87,9 @@ static bool same_graph(const Graph *a, const Graph *b)
             return false;
     for (uint32_t i = 1; i < a->chains.n; i++)
         if (!same_text(a->chains.at[i], b->chains.at[i]))
+            return false;
+    for (uint32_t i = 1; i < a->hints.n; i++)
+        if (!same_hint(&a->hints.at[i], &b->hints.at[i]))
             return false;
     for (uint32_t i = 0; i < a->inputs.n; i++)
         if (!same_input(&a->inputs.at[i], &b->inputs.at[i]))
@@ -381,12 +392,18 @@ static Graph *full_graph(Sources *s)
     Ref w = make_node(g, OP_var, DT_F32, SHAPE(8, 3, 3, 3), 0, NULL, ATTRS(5), 0);
     g->loc = (Loc){ 1, 0, 7, 1 };
     g->chain = 1;
+    g->hint = hint_add(g, &(GraphHint){ .kind = HINT_REMAT, .loc = { 1, 5, 6, 7 } });
+    g->hint = hint_add(g, &(GraphHint){ .kind = HINT_BLOCK, .up = g->hint, .nargs = 2, .args = { { .num = 4 }, { .num = -8 } } });
+    uint32_t layout = hint_add(g, &(GraphHint){ .kind = HINT_LAYOUT, .nargs = 1, .args = { { .word = intern("rows") } } });
+    CHECK(g->hint == 2 && layout == 3 && hint_add(g, &(GraphHint){ .kind = HINT_REMAT, .loc = { 1, 5, 6, 7 } }) == 1, "equal hints are one");
     Ref y = make_node(g, OP_conv, DT_NONE, 0, NULL, REFS(x, w), ATTRS(2, 2, 1, 1, 1, 1, 1, 1, 1), 0);
+    g->hint = 0;
     g->loc = (Loc){ 0 };
     Ref odd = b_const(g, DT_F32, 0.1), huge = b_const(g, DT_F32, INFINITY), none = b_const(g, DT_F32, NAN), tiny = b_const(g, DT_F32, -4.9e-324);
     Ref loss = b_sum_all(g, b_binary(g, OP_mul, y, b_binary(g, OP_add, y, odd)));
     Ref wrt[2] = { w, x }, grads[2], culprit;
     CHECK(gradients(g, loss, 2, wrt, grads, &culprit), "gradients of the test graph");
+    CHECK(node_hint(g, y, HINT_REMAT) == &g->hints.at[1] && !node_hint(g, y, HINT_GRADIENT) && node_hint(g, grads[0], HINT_GRADIENT) && !node_hint(g, loss, HINT_BLOCK), "whose hints are whose");
     GraphOutput o = { .name = "image", .value = grads[1], .loc = { 0, 1, 2, 3 }, .lo = -1, .hi = 1, .ranged = true }, r = { .name = "loss", .value = loss }, anon = { .value = huge };
     vec_push(&g->outputs, o);
     vec_push(&g->outputs, anon);
@@ -421,6 +438,8 @@ static void test_text(void)
     for (Ref i = 1; i < to->nodes.n; i++)
         conv = node(to, i)->op == OP_conv ? i : conv;
     CHECK(conv && node(to, conv)->loc.file == 1 && !strcmp(to->chains.at[node(to, conv)->chain], g->chains.at[1]), "a copy keeps places and chains");
+    CHECK(conv && node_hint(to, conv, HINT_REMAT) && node_hint(to, conv, HINT_BLOCK) && node_hint(to, conv, HINT_BLOCK)->args[1].num == -8, "and hints");
+    CHECK(to->hints.n == 3, "and no others");
     verified(to);
     free(map);
     graph_free(to);
@@ -448,10 +467,15 @@ static void test_bad_text(void)
         { "%1 = input(index: 0) : f32[3]", "%1: there is no tensor input 0" },
         { "input \"x\" : f32[3]\n%1 = input(index: 0) : f32[4]", "%1: differs from the declared input 'x'" },
         { "output \"y\" %1", "line 1: %1 is not made before this line" },
-        { "hello", "line 1: a line begins with graph, file, chain, check, input, %, output, report, write or assert, not 'hello'" },
+        { "hello", "line 1: a line begins with graph, file, chain, hint, check, input, %, output, report, write or assert, not 'hello'" },
         { "%1 = const(1) : f32[]  # a.graph:1:2:3", "line 1: no 'file' line names 'a.graph'" },
         { "%1 = const(1) : f32[]  # 7:2", "line 1: a place is path:line:column:length" },
         { "%1 = const(1) : f32[]  # ~4", "line 1: no chain 4" },
+        { "hint 1 remat()\n%1 = const(1) : f32[]  # ^4", "line 2: no hint 4" },
+        { "hint 2 remat()", "line 1: expected number 1" },
+        { "hint 1 pragma()", "line 1: no hint 'pragma'" },
+        { "hint 1 block(1, 2, 3, 4, 5)", "line 1: a hint has at most 4 arguments" },
+        { "hint 1 fuse() in 3", "line 1: no hint 3" },
         { "%1 = const(1) : f32[] junk", "line 1: unexpected 'junk'" },
         { "graph \"open", "line 1: expected '\"'" },
         { "%1 = const(1) : f32[]\nassert %1 \"x\"", "the condition of an assert must be a bool scalar (%1)" },
