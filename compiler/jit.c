@@ -8,6 +8,7 @@
  * them again destroys the register blocking. No pass knows about the graph.
  */
 #include "emit.h"
+#include "llvm_late.h"
 
 #include <assert.h>
 #include <llvm-c/Analysis.h>
@@ -76,6 +77,8 @@ static void on_session_error(void *ctx, LLVMErrorRef err)
 Jit *jit_new(const Target *t, Status *st)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!llvm_load(st))
+        return NULL;
     pthread_once(&once, init_llvm);
     LLVMTargetMachineRef tm = machine_new(t);
     if (!tm) {
