@@ -156,9 +156,10 @@ void plan_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     forward.op = OP_conv;
     if (!conv_map(&forward, &m) || c->R * c->S > MOST_TAPS)
         return;
-    if (plan_winograd_dw(g, c, t, p))
+    bool xb = p->in[0].block > 1, gb = p->in[1].block > 1;
+    if (xb && gb && plan_winograd_dw(g, c, t, p))
         return;
-    bool xb = c->C >= t->vec, gb = c->K >= t->vec, whole = c->Cg % t->vec == 0 && c->K / c->groups % t->vec == 0;
+    bool whole = c->Cg % t->vec == 0 && c->K / c->groups % t->vec == 0;
     if (xb && c->Cg >= t->vec && (c->groups == 1 || whole))
         plan_lanes_c(g, c, t, p);
     else if (gb && lanes_k_elems(c, t->vec) / ((c->K + t->vec - 1) / t->vec) <= MOST_SUMS && ((c->groups == 1 && !xb) || (c->Cg == 1 && c->K == c->C && xb)))

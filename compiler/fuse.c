@@ -83,7 +83,9 @@ static bool open_for(const Fusion *f, const Fused *k, Ref r, int loops)
         return false;
     if (k->kind == FUSED_CONTRACT ? !k->plan.epilogue_ok || k->plan.combine || loops : k->kind == FUSED_COMBINE ? loops > 0 : k->kind != FUSED_MAP)
         return false;
-    if (k->region_loops + loops > MOST_REGION_LOOPS)
+    if (k->kind != FUSED_MAP && !pass_on(f->target->off, PASS_epilogue))
+        return false;
+    if (k->region_loops + loops > MOST_REGION_LOOPS || !pass_on(f->target->off, PASS_fuse))
         return false;
     return k->layout.block == f->layout[r].block && same_shape(f->g, k->shape_of, r);
 }
@@ -155,7 +157,7 @@ static void place_map(Fusion *f, Ref r, const Deps *d, uint32_t after, int loops
         }
     }
     bool small = is_small(f->g, r);
-    for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1);) {
+    for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1) && pass_on(f->target->off, PASS_join);) {
         Fused *k = f->kernels.at[i];
         if (k->kind == FUSED_MAP && open_for(f, k, r, loops) && (small || shares_read(k, d))) {
             add_root(f, k, r, loops, d);
@@ -218,8 +220,9 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     Layout       l = f->layout[a];
     uint32_t     axes = reduced_axes(g, r), last = last_needed(f, d);
     Fused       *k = NULL;
+    bool         join = pass_on(f->target->off, PASS_join) && pass_on(f->target->off, PASS_fuse);
     memset(l.halo, 0, sizeof l.halo);
-    for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1) && !k;) {
+    for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1) && join && !k;) {
         Fused *other = f->kernels.at[i];
         if (other->kind != FUSED_REDUCE || other->reduced != axes || other->roots.n >= MAX_ROOTS / 2 || other->layout.block != l.block)
             continue;
@@ -231,7 +234,7 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     if (!k) {
         k = fused_new(f, FUSED_REDUCE, a, l);
         k->reduced = axes;
-        k->whole = is_whole(g, r);
+        k->whole = pass_on(f->target->off, PASS_whole) && is_whole(g, r);
     }
     add_root(f, k, r, 0, d);
     if (k->whole)

@@ -111,7 +111,7 @@ static uint32_t in_layout(Fusion *f, Ref r, Layout l, uint32_t anchor)
         return b;
     f->buffers.at[b].first = anchor;       /* for the time being: it has its copy */
     Layout have = stored_layout(f, r);
-    bool   turn = can_relayout(f->g, r, have, l);
+    bool   turn = can_relayout(f->g, r, have, l) && pass_on(f->target->off, PASS_relayout);
     Fused *k = fused_new(f, turn ? FUSED_RELAYOUT : FUSED_MAP, r, l);
     if (turn) {
         k->in[0] = buffer_of(f, r, have);
@@ -153,7 +153,7 @@ static bool ask_stored(void *ctx, Ref r, bool linear, Stored *s)
     if (!is_kept(f, r) || own_root(q->k, r))
         return false;
     Layout l = linear ? plain_layout(f->g, r) : stored_layout(f, r);
-    if (l.block > 1 && q->k->layout.block == 1 && q->k->kind != FUSED_REDUCE && same_sizes(f->g, r, q->k->shape_of))
+    if (l.block > 1 && q->k->layout.block == 1 && !q->k->copy && q->k->kind != FUSED_REDUCE && same_sizes(f->g, r, q->k->shape_of))
         l = plain_layout(f->g, r);         /* rows are not read well from blocks */
     uint32_t b = in_layout(f, r, l, q->k->anchor);
     *s = (Stored){ .layout = l, .buf = use(f, q->k, b, false) };

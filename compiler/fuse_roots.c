@@ -230,7 +230,7 @@ static void choose_layouts(Fusion *f)
     for (Ref r = 1; r < n; r++) {
         for (int i = 0; f->plans[r] && i < 2; i++) {
             Ref a = node_arg(g, r, i);
-            if (f->plans[r]->packed != i && !is_external(g, a) && f->layout[a].block == f->plans[r]->in[i].block)
+            if (pass_on(f->target->off, PASS_halo) && f->plans[r]->packed != i && !is_external(g, a) && f->layout[a].block == f->plans[r]->in[i].block)
                 take_halo(&f->layout[a], &f->plans[r]->in[i]);
         }
     }
@@ -285,6 +285,8 @@ static void natural_roots(Fusion *f)
         if (n->op == OP_sum || n->op == OP_amax || needs_region(g, r, &loops))
             root(f, r);
         if (n->op == OP_concat && n->nargs > 3)
+            root(f, r);
+        if (!pass_on(f->target->off, PASS_fuse) && op_cost((Op)n->op) > 0)
             root(f, r);
         if (n->op == OP_reshape && divides(g, r)) {
             double v;
@@ -357,7 +359,7 @@ static void cut_roots(Fusion *f)
 {
     enum { NOBODY = 0, MANY = 0xffffffffu };
     const Graph *g = f->g;
-    int         *cost = estimate(f);
+    int         *cost = estimate(f), cheap = pass_on(f->target->off, PASS_recompute) ? CHEAP : LOAD_COST;
     uint32_t    *owner = xmalloc(g->nodes.n * sizeof *owner), *size = xmalloc(g->nodes.n * sizeof *size);
     for (Ref r = g->nodes.n; r-- > 1;) {
         if (!f->live[r] || is_external(g, r))
@@ -372,7 +374,7 @@ static void cut_roots(Fusion *f)
             wide |= multiplies(f, u, r, cost);
         }
         bool again = who == MANY || (n > 1 && moved);
-        if (!f->root[r] && (wide || (again && cost[r] > CHEAP) || (who != MANY && who != NOBODY && size[who] > MOST_INLINED && cost[r] > LOAD_COST)))
+        if (!f->root[r] && (wide || (again && cost[r] > cheap) || (who != MANY && who != NOBODY && size[who] > MOST_INLINED && cost[r] > LOAD_COST)))
             f->root[r] = true;
         owner[r] = who;
         if (!f->root[r] && who != MANY && who != NOBODY)
@@ -413,9 +415,11 @@ void choose_roots(Fusion *f)
     bool *natural = xmalloc(n);
     memcpy(natural, f->root, n);
     cut_roots(f);
-    drop_roots(f, natural);
+    if (pass_on(f->target->off, PASS_recompute))
+        drop_roots(f, natural);
     free(natural);
-    find_aliases(f);
+    if (pass_on(f->target->off, PASS_alias))
+        find_aliases(f);
     for (Ref r = 1; r < n; r++)            /* halos are for values that are stored */
         if (f->live[r] && has_halo(&f->layout[r]) && !f->root[r])
             memset(f->layout[r].halo, 0, sizeof f->layout[r].halo);

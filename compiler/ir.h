@@ -15,6 +15,7 @@
 
 #include "diag.h"
 #include "dim.h"
+#include "passes.h"
 
 typedef uint32_t Ref;
 typedef struct Graph Graph;
@@ -183,6 +184,7 @@ Dim  contract_macs(const Graph *g, Ref r);                                     /
  * An op without a derivative on a path from some wrt to y fails: *culprit is its node. See grad.c. */
 bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit);
 void simplify(Graph *g);           /* algebra, movement, dead code: rebuilds g with only what outputs, reports, writes and asserts need */
+void simplify_without(Graph *g, Passes off);       /* the same with these passes off; dead code goes all the same */
 void dce(Graph *g);                /* dead code only */
 /* Copies what `outs` needs from one graph into another, with replacements map[ref] preset non-zero; used by inlining and passes. */
 Ref  graph_copy(Graph *to, const Graph *from, Ref r, Ref *map);

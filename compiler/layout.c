@@ -11,7 +11,7 @@ Layout layout_of(const Graph *g, Ref r, const Target *t)
     const Node *n = node(g, r);
     Layout      l = { .block = 1, .dtype = n->dtype };
     int64_t     c;
-    if (n->rank == 4 && dim_is_const(g->dims, node_shape(g, r)[1], &c) && c >= t->vec)
+    if (pass_on(t->off, PASS_layout) && n->rank == 4 && dim_is_const(g->dims, node_shape(g, r)[1], &c) && c >= t->vec)
         l.block = (uint8_t)t->vec;
     return l;
 }

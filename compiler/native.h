@@ -27,6 +27,7 @@ typedef struct {
     bool        fma;
     const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
     uint8_t     winograd;          /* where convolutions use fewer multiplications (contract_winograd.c) */
+    Passes      off;               /* passes that planning does without; code does not depend on it but through plans */
 } Target;
 bool target_detect(const char *force, Target *t, Status *st);   /* force: NULL, "avx512", "avx2", "baseline"; fails when the machine lacks it */
 

@@ -94,7 +94,7 @@ static int64_t best_gap(const Fusion *f, const MemoryPlan *p, const uint32_t *pl
 
 int plan_guard;
 
-/* The stress switch: no memory is used twice, and plan_guard bytes that nobody may touch stand behind each buffer. */
+/* The stress switch (and --passes=-reuse): no memory is used twice, and plan_guard bytes that nobody may touch stand behind each buffer. */
 static void place_apart(const Fusion *f, MemoryPlan *p)
 {
     p->arena = plan_guard;
@@ -135,7 +135,7 @@ bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *
         plan_free(p);
         return false;
     }
-    (plan_guard ? place_apart : place_buffers)(f, p);
+    (plan_guard || !pass_on(f->target->off, PASS_reuse) ? place_apart : place_buffers)(f, p);
     return true;
 }
 

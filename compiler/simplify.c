@@ -16,8 +16,8 @@
 enum { UNDER_WAY = UINT32_MAX, MAX_DEPTH = 500, MAX_ROUNDS = 16 };
 
 #define OP_ELEM OP_COUNT           /* in a row: every elementwise op */
-static const struct { Op op; Ref (*apply)(Simp *s, Ref r); } rules[] = {
-#define RULE(op, function, text) { OP_##op, rule_##function },
+static const struct { PassName pass; Op op; Ref (*apply)(Simp *s, Ref r); } rules[] = {
+#define RULE(pass, op, function, text) { PASS_##pass, OP_##op, rule_##function },
 #include "simplify_rules.def"
 #undef RULE
 };
@@ -37,7 +37,7 @@ Ref simp(Simp *s, Ref r)
     bool elem = op_info[op].class == CLASS_ELEM;
     Ref  to = 0;
     for (size_t i = 0; i < COUNT(rules) && !to; i++)
-        if (rules[i].op == op || (rules[i].op == OP_ELEM && elem)) {
+        if (pass_on(s->off, rules[i].pass) && (rules[i].op == op || (rules[i].op == OP_ELEM && elem))) {
             to = rules[i].apply(s, r);
             if (to == r)
                 to = 0;
@@ -248,9 +248,9 @@ static bool equal_nodes(const Graph *a, const Graph *b)
 }
 
 /* One round: a simplified copy of g takes g's place. Returns whether anything changed. */
-static bool round_once(Graph *g)
+static bool round_once(Graph *g, Passes off)
 {
-    Simp   s = { graph_new(g->name, g->dims), { 0 }, 0 };
+    Simp   s = { .g = graph_new(g->name, g->dims), .off = off };
     Graph *before = graph_new(g->name, g->dims);
     Ref   *map = xmalloc(sizeof(Ref) * (g->nodes.n + 1)), *same = xmalloc(sizeof(Ref) * (g->nodes.n + 1));
     for (Ref r = 1; r < g->nodes.n; r++) {
@@ -269,8 +269,13 @@ static bool round_once(Graph *g)
 
 void simplify(Graph *g)
 {
+    simplify_without(g, 0);
+}
+
+void simplify_without(Graph *g, Passes off)
+{
     dce(g);
-    for (int i = 0; i < MAX_ROUNDS && round_once(g); i++)
+    for (int i = 0; i < MAX_ROUNDS && round_once(g, off); i++)
         continue;
     char why[512];
     assert(verify(g, why, sizeof why));

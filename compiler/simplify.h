@@ -12,6 +12,7 @@ typedef struct {
     Graph   *g;                    /* the graph under construction */
     Vec(Ref) done;                 /* done[r]: what node r of g became; 0: not asked yet; UNDER_WAY */
     uint32_t depth;                /* of rules within rules */
+    Passes   off;
 } Simp;
 
 Ref simp(Simp *s, Ref r);
@@ -54,7 +55,7 @@ void read_axes(const Simp *s, Ref r, bool *axes);       /* of a sum or amax: axe
 bool is_spread_scalar(const Simp *s, Ref a);            /* a constant, or broadcast from rank 0 */
 Ref  respread(Simp *s, Ref a, int rank, const Dim *to); /* such a one, over another shape */
 
-#define RULE(op, function, text) Ref rule_##function(Simp *s, Ref r);
+#define RULE(pass, op, function, text) Ref rule_##function(Simp *s, Ref r);
 #include "simplify_rules.def"
 #undef RULE
 

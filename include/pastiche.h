@@ -37,6 +37,7 @@ typedef struct {
     int         threads;           /* 0: all cores */
     const char *cpu;               /* "avx512", "avx2", "baseline"; NULL: what the machine has */
     bool        exact;             /* convolutions summed as they are written: no Winograd, which is faster and whose error is some 3e-6, normwise, in place of 1e-6 */
+    const char *passes;            /* "-fuse,-layout": parts of compilation to do without (`pastiche passes` lists them); NULL: all are on */
     uint64_t    seed;
     bool        json;              /* diagnostics as JSON */
     bool        strict;            /* an unreadable picture of a data set is an error, not skipped */

@@ -44,8 +44,10 @@ pastiche_model *pastiche_load(const char *path, const pastiche_options *options,
     pastiche_model               *m = xmalloc(sizeof *m);
     SessionOptions                so = { .set = o->set, .data = o->data, .seed = o->seed, .strict = o->strict };
     Text                          text = { 0 };
-    so.exec = (ExecOptions){ .backend = o->reference ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = o->threads, .cpu = o->cpu, .exact = o->exact };
-    bool ok = session_open(&m->session, path, &so, &m->st);
+    Passes                        off = 0;
+    bool                          ok = !o->passes || passes_parse(o->passes, &off, &m->st);
+    so.exec = (ExecOptions){ .backend = o->reference ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = o->threads, .cpu = o->cpu, .exact = o->exact, .off = off };
+    ok = ok && session_open(&m->session, path, &so, &m->st);
     if (o->json && (m->session.diags.list.n || !ok))
         diags_json(&m->session.diags, &text);
     else if (m->session.diags.list.n)

@@ -158,7 +158,14 @@ bool session_options(const Given *g, SessionOptions *o)
         complain("--cpu is avx512, avx2 or baseline, not '%s'", cpu);
         return false;
     }
-    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact") };
+    Status st = { 0 };
+    Passes off = 0;
+    for (int i = 0; i < g->ngiven; i++)
+        if (!strcmp(g->given[i].option->name, "--passes") && !passes_parse(g->given[i].value, &off, &st)) {
+            complain("--passes %s: %s", g->given[i].value, st.message);
+            return false;
+        }
+    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact"), .off = off };
     o->seed = (uint64_t)seed;
     return true;
 }

@@ -42,6 +42,7 @@ int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* 
     { "--threads", "N", "threads to use (default: all cores)" },                                          \
     { "--cpu", "avx512|avx2|baseline", "instruction set (default: the best there is)" },                  \
     { "--exact", NULL, "convolutions summed as they are written: slower, an error half as large" },           \
+    { "--passes", "-NAME,...", "switch passes off (pastiche passes lists them)" },                            \
     { "--seed", "N", "seed of all random numbers (default 0)" }
 
 struct pastiche_model;
@@ -53,6 +54,7 @@ int command_check(int argc, char **argv);
 int command_fmt(int argc, char **argv);
 int command_ops(int argc, char **argv);
 int command_sources(int argc, char **argv);
+int command_passes(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_train(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* cli_check.c - pastiche check, fmt, ops, sources, test: what can be said of a file without compiling it. */
+/* cli_check.c - pastiche check, fmt, ops, sources, passes, test: what can be said of a file without compiling it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -308,6 +308,22 @@ int command_sources(int argc, char **argv)
     if (status >= 0)
         return status;
     data_print_sources(&t);
+    fputs(t.at, stdout);
+    text_free(&t);
+    return 0;
+}
+
+/* ---- passes ---- */
+
+int command_passes(int argc, char **argv)
+{
+    static const Command c = { "passes", "", "The parts of compilation that --passes=-NAME,... switches off.", NULL, 0, 0, 0 };
+    static Given g;
+    int          status = parse_options(&c, argc, argv, &g);
+    Text         t = { 0 };
+    if (status >= 0)
+        return status;
+    passes_manual(&t);
     fputs(t.at, stdout);
     text_free(&t);
     return 0;

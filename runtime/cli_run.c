@@ -35,7 +35,11 @@ pastiche_model *open_model(const Given *g, int *status)
         return NULL;
     pastiche_options o = { .set = g->set, .data = g->data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .exact = so.exec.exact, .seed = so.seed, .strict = so.strict };
     char            *text = NULL;
-    pastiche_model  *m = pastiche_load(g->words[0], &o, &text);
+    Text             passes = { 0 };
+    passes_print(so.exec.off, &passes);
+    o.passes = passes.at;
+    pastiche_model *m = pastiche_load(g->words[0], &o, &text);
+    text_free(&passes);
     fputs(text ? text : "", stderr);
     free(text);
     *status = 1;

@@ -56,7 +56,7 @@ static int show_graph(Session *s, Graph *g, int stage)
         else if (stage == STAGE_GRAD)
             dce(g);
         else
-            simplify(g);
+            simplify_without(g, s->options.exec.off);
         graph_print(g, &s->sources, &out);
     }
     fputs(out.n ? out.at : "", stdout);

@@ -23,6 +23,7 @@ typedef struct {
     int         threads;           /* 0: all */
     const char *cpu;               /* NULL: this machine's; "avx512", "avx2", "baseline" */
     bool        exact;             /* no Winograd convolutions */
+    Passes      off;               /* passes to do without (../compiler/passes.def) */
     bool        exact_nan_checks;  /* look for the first non-finite node when an output is not finite */
 } ExecOptions;
 

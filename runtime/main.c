@@ -17,6 +17,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "fmt", command_fmt, "[--check] FILE...", "format files" },
     { "ops", command_ops, "[NAME]", "the manual of the primitive ops" },
     { "sources", command_sources, "", "the manual of the data sources" },
+    { "passes", command_passes, "", "the parts of compilation that can be switched off" },
 };
 
 static void print_usage(FILE *to)

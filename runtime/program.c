@@ -26,6 +26,7 @@ struct Program {
     Graph      *g;                 /* simplified copy; NULL with the reference backend */
     ExecOptions o;
     int         threads;
+    Target      target;
     Fusion     *f;
     SizedPlan  *sizes[CACHED_SIZES];
     uint64_t    clock;
@@ -72,14 +73,15 @@ static Graph *clone_graph(const Model *m, const Graph *g)
 
 static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *st)
 {
-    Target t;
-    if (!target_detect(p->o.cpu, &t, st))
+    Target *t = &p->target;
+    if (!target_detect(p->o.cpu, t, st))
         return false;
-    t.winograd = p->o.exact ? WINOGRAD_NEVER : WINOGRAD_PAYS;
-    CodeCache *cache = code_cache(&t, st);
+    t->winograd = p->o.exact || !pass_on(p->o.off, PASS_winograd) ? WINOGRAD_NEVER : WINOGRAD_PAYS;
+    t->off = p->o.off;
+    CodeCache *cache = code_cache(t, st);
     if (!cache)
         return false;
-    p->f = fuse(p->g, code_target(cache), st);
+    p->f = fuse(p->g, t, st);
     return p->f && fusion_compile(p->f, cache, dump_stage, dump, st);
 }
 
@@ -94,7 +96,7 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
     if (o->backend == BACKEND_REFERENCE)
         return p;
     p->g = clone_graph(m, g);
-    simplify(p->g);
+    simplify_without(p->g, o->off);
     p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
     if (!make_native(p, NULL, NULL, st)) {
         program_free(p);
@@ -126,7 +128,7 @@ bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *st
 {
     Program p = { .g = clone_graph(m, g), .o = *o };
     bool    fused = strcmp(stage, "fused") == 0;
-    simplify(p.g);
+    simplify_without(p.g, o->off);
     bool ok = make_native(&p, fused ? NULL : stage, fused ? NULL : out, st);
     if (ok && fused)
         fusion_print(p.f, out);

@@ -1,7 +1,8 @@
 /* test_native.c - native code against the float64 interpreter: every op row, sizes around the vector width, random graphs with gradients.
  *
  * Each case runs on every instruction set of this machine with 1, 2 and 4 threads, whose results must be the same bits. Run it with the name of
- * an op, or "random SEED", to see one case alone; DUMP=fused|llvm|asm prints its kernels, NODES=1 makes every node of a random graph an output.
+ * an op, or "random SEED", to see one case alone; DUMP=fused|llvm|asm prints its kernels, PASSES=-fuse switches
+ * passes off, NODES=1 makes every node of a random graph an output.
  */
 #include "check.h"
 #include "op_cases.h"
@@ -100,6 +101,16 @@ static const OpCase more_cases[] = {
 
 /* ---- running ---- */
 
+/* PASSES=-fuse,-layout: the same with passes switched off. */
+static Passes passes_off(void)
+{
+    const char *text = getenv("PASSES");
+    Passes      off = 0;
+    Status      st = { 0 };
+    CHECK(!text || passes_parse(text, &off, &st), "%s", st.message);
+    return off;
+}
+
 static void print_dump(Graph *g, const char *isa)
 {
     const char *stage = getenv("DUMP");
@@ -107,7 +118,7 @@ static void print_dump(Graph *g, const char *isa)
     Status      st = { 0 };
     if (!stage)
         return;
-    ExecOptions o = { .cpu = isa };
+    ExecOptions o = { .cpu = isa, .off = passes_off() };
     CHECK(program_dump(NULL, g, &o, stage, &t, &st), "%s", st.message);
     puts(t.at ? t.at : "(nothing)");
     text_free(&t);
@@ -150,7 +161,7 @@ static void check_native(Graph *g, const Tensor *inputs, const Tensor *want, dou
             continue;
         print_dump(g, isas[k]);
         for (int threads = 1; threads <= 4; threads *= 2) {
-            ExecOptions o = { .cpu = isas[k], .threads = threads };
+            ExecOptions o = { .cpu = isas[k], .threads = threads, .off = passes_off() };
             Tensor     *got = xmalloc(n * sizeof *got);
             st = (Status){ 0 };
             plan_guard = threads == 2 ? 128 : 0;           /* buffers apart, full of NaN, with gaps that must not be touched */

@@ -412,6 +412,25 @@ static void test_inputs(void)
     dims_free(dims);
 }
 
+/* A value of one byte an element that is stored in blocks, because a convolution made it, and leaves the graph in rows. */
+static void test_blocked_bool(void)
+{
+    DimTable *dims = dims_new();
+    Graph    *g = parse(dims, "graph \"mask\"\ninput \"x\" : f32[2, 17, 6, 5]\ninput \"w\" : f32[19, 17, 3, 3]\n"
+                              "%1 = input(index: 0) : f32[2, 17, 6, 5]\n%2 = input(index: 1) : f32[19, 17, 3, 3]\n"
+                              "%3 = conv(%1, %2, stride: [1, 1], pad: [1, 1, 1, 1], dilation: [1, 1], groups: 1) : f32[2, 19, 6, 5]\n"
+                              "%4 = const(0.25) : f32[]\n%5 = broadcast(%4) : f32[2, 19, 6, 5]\n%6 = lt(%5, %3) : bool[2, 19, 6, 5]\noutput \"mask\" %6\n");
+    if (g) {
+        const int64_t x[4] = { 2, 17, 6, 5 }, w[4] = { 19, 17, 3, 3 };
+        Tensor        in[2] = { tensor(DT_F32, 4, x, 1), tensor(DT_F32, 4, w, 2) };
+        compare(g, in, NULL, 0, 0, "a mask of a convolution");
+        tensor_free(&in[0]);
+        tensor_free(&in[1]);
+        graph_free(g);
+    }
+    dims_free(dims);
+}
+
 int main(void)
 {
     test_writes();
@@ -421,5 +440,6 @@ int main(void)
     test_random();
     test_network();
     test_inputs();
+    test_blocked_bool();
     return check_done();
 }
