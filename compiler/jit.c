@@ -1,6 +1,8 @@
 /* jit.c - from emitters of kernels to machine code in memory.
  *
- *   emit (one at a time) -> verify -> light passes -> object code (all cores) -> LLJIT -> one look-up a kernel
+ *   emit (one at a time) -> verify -> light passes -> object code -> image (all cores) -> executable memory
+ *
+ * Linking is filling in what an object says of its own constants (code_image.c); LLJIT, which costs as much as ten kernels, links only objects that need more.
  *
  * A module a kernel, a context and a target machine a worker: nothing of LLVM is shared between threads. Emission itself is behind
  * a lock, because emitters make Dims and the table of Dims is not thread safe; it takes a few per cent of the time.
@@ -8,6 +10,7 @@
  * them again destroys the register blocking. No pass knows about the graph.
  */
 #include "emit.h"
+#include "code_image.h"
 #include "llvm_late.h"
 
 #include <assert.h>
@@ -24,7 +27,8 @@
 
 struct Jit {
     Target           target;
-    LLVMOrcLLJITRef  lljit;
+    CodeBlock       *code;
+    LLVMOrcLLJITRef  lljit;        /* NULL until an object needs it */
     uint32_t         generation;   /* compiles so far: part of symbols, since names repeat between programs */
     pthread_mutex_t  report_lock;
     char             report[384];  /* what the session complained about last: the cause behind "failed to materialize" */
@@ -85,24 +89,10 @@ Jit *jit_new(const Target *t, Status *st)
         status_fail(st, "LLVM has no code generator for this machine");
         return NULL;
     }
+    LLVMDisposeTargetMachine(tm);
     Jit *j = xmalloc(sizeof *j);
     j->target = *t;
     pthread_mutex_init(&j->report_lock, NULL);
-    LLVMOrcLLJITBuilderRef b = LLVMOrcCreateLLJITBuilder();
-    LLVMOrcLLJITBuilderSetJITTargetMachineBuilder(b, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(tm));   /* takes tm and b */
-    LLVMErrorRef err = LLVMOrcCreateLLJIT(&j->lljit, b);
-    if (!err) {
-        LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(j->lljit), on_session_error, j);
-        LLVMOrcDefinitionGeneratorRef process;
-        err = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(j->lljit), NULL, NULL);
-        if (!err)
-            LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(j->lljit), process);
-    }
-    if (err) {
-        fail_with(st, "cannot start the JIT", err);
-        jit_free(j);
-        return NULL;
-    }
     return j;
 }
 
@@ -115,6 +105,7 @@ void jit_free(Jit *j)
         if (err)
             LLVMConsumeError(err);
     }
+    code_free(j->code);
     pthread_mutex_destroy(&j->report_lock);
     free(j);
 }
@@ -129,7 +120,8 @@ typedef struct {
     void           *ctx;
     const char     *dump_stage;
     char          **dumps;         /* a text a kernel, or NULL */
-    LLVMMemoryBufferRef *objects;
+    CodeImage      *images;        /* by kernel; without bytes: */
+    LLVMMemoryBufferRef *objects;  /* what needs a linker */
     pthread_mutex_t emit_lock, lock;
     Status          status;
 } Work;
@@ -206,6 +198,9 @@ static void compile_one(Work *w, uint32_t i, LLVMTargetMachineRef tm, Status *st
         if (LLVMTargetMachineEmitToMemoryBuffer(tm, e.module, LLVMObjectFile, &why, &w->objects[i])) {
             status_fail(st, "kernel %s: no machine code: %s", k->name, why);
             LLVMDisposeMessage(why);
+        } else if (image_of_object(LLVMGetBufferStart(w->objects[i]), LLVMGetBufferSize(w->objects[i]), symbol, &w->images[i])) {
+            LLVMDisposeMemoryBuffer(w->objects[i]);
+            w->objects[i] = NULL;
         }
     }
     LLVMDisposeModule(e.module);
@@ -251,20 +246,63 @@ static void run_workers(Work *w)
         pthread_join(thread[i], NULL);
 }
 
+/* ---- linking ---- */
+
+static bool place_images(const Work *w, Status *st)
+{
+    const uint8_t **at = xmalloc((w->n + 1) * sizeof *at);
+    bool            ok = code_place(&w->jit->code, w->images, w->n, at, st);
+    for (uint32_t i = 0; i < w->n && ok; i++) {
+        Kernel *k = w->kernels[i];
+        if (!w->images[i].bytes)
+            continue;
+        k->code = at[i];
+        k->code_size = w->images[i].size;
+        k->fn = (KernelFn)(uintptr_t)(at[i] + w->images[i].entry);
+    }
+    free(at);
+    return ok;
+}
+
+static bool start_lljit(Jit *j, Status *st)
+{
+    LLVMOrcLLJITBuilderRef b = LLVMOrcCreateLLJITBuilder();
+    LLVMOrcLLJITBuilderSetJITTargetMachineBuilder(b, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(machine_new(&j->target)));   /* takes both */
+    LLVMOrcLLJITRef               lljit;
+    LLVMOrcDefinitionGeneratorRef process;
+    LLVMErrorRef                  err = LLVMOrcCreateLLJIT(&lljit, b);
+    if (err)
+        return fail_with(st, "cannot start the JIT", err);
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(lljit), on_session_error, j);
+    err = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(lljit), NULL, NULL);
+    if (err) {
+        LLVMConsumeError(LLVMOrcDisposeLLJIT(lljit));
+        return fail_with(st, "cannot start the JIT", err);
+    }
+    LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(lljit), process);
+    j->lljit = lljit;
+    return true;
+}
+
 static bool link_objects(Work *w, Status *st)
 {
-    Jit             *j = w->jit;
-    LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
+    Jit *j = w->jit;
     for (uint32_t i = 0; i < w->n; i++) {
         LLVMMemoryBufferRef object = w->objects[i];
+        if (!object)
+            continue;
+        if (!j->lljit && !start_lljit(j, st))
+            return false;
         w->objects[i] = NULL;      /* the JIT takes it, also on failure */
-        LLVMErrorRef err = LLVMOrcLLJITAddObjectFile(j->lljit, lib, object);
+        LLVMErrorRef err = LLVMOrcLLJITAddObjectFile(j->lljit, LLVMOrcLLJITGetMainJITDylib(j->lljit), object);
         if (err)
             return fail_with(st, w->kernels[i]->name, err);
     }
     for (uint32_t i = 0; i < w->n; i++) {
         LLVMOrcExecutorAddress at;
         char                   symbol[96];
+        if (w->images[i].bytes)
+            continue;
         symbol_of(w, i, symbol, sizeof symbol);
         LLVMErrorRef err = LLVMOrcLLJITLookup(j->lljit, &at, symbol);
         if (err) {
@@ -284,23 +322,26 @@ bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, Emi
         return true;
     Work w = { .jit = j, .dims = dims, .kernels = kernels, .n = n, .emit_one = emit_one, .ctx = ctx, .dump_stage = dump_stage };
     w.objects = xmalloc(n * sizeof *w.objects);
+    w.images = xmalloc(n * sizeof *w.images);
     w.dumps = xmalloc(n * sizeof *w.dumps);
     pthread_mutex_init(&w.emit_lock, NULL);
     pthread_mutex_init(&w.lock, NULL);
     run_workers(&w);
     bool ok = !w.status.failed;
     if (ok)
-        ok = link_objects(&w, st);
+        ok = place_images(&w, st) && link_objects(&w, st);
     else
         status_fail(st, "%s", w.status.message);
     for (uint32_t i = 0; i < n; i++) {
         if (w.objects[i])
             LLVMDisposeMemoryBuffer(w.objects[i]);
+        free(w.images[i].bytes);
         if (w.dumps[i] && dump)
             text_add(dump, w.dumps[i]);
         free(w.dumps[i]);
     }
     free(w.objects);
+    free(w.images);
     free(w.dumps);
     pthread_mutex_destroy(&w.emit_lock);
     pthread_mutex_destroy(&w.lock);

@@ -55,6 +55,8 @@ typedef struct Kernel {
     Dim         flops;             /* for the decision to go parallel and for reports */
     Loc         loc;
     KernelFn    fn;
+    const uint8_t *code;           /* the image that fn is in (code_image.h), in executable memory; NULL: fn was linked another way */
+    uint32_t    code_size;
 } Kernel;
 int kernel_arg(Kernel *k, Dim d);                 /* index into args, added once */
 int kernel_buf(Kernel *k, BufUse use);            /* index into bufs; the same value is added once */
