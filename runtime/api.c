@@ -107,7 +107,7 @@ static Tensor *find_tensor(pastiche_model *m, const char *name)
     m->st = (Status){ 0 };
     for (uint32_t i = 0; i < model->vars.n; i++)
         if (!strcmp(model->vars.at[i].name, name))
-            return &m->session.vars[i];
+            return session_make_vars(&m->session, &m->st) ? &m->session.vars[i] : NULL;
     status_fail(&m->st, "%s has no parameter or state '%s'", m->session.path, name);
     return NULL;
 }

@@ -209,12 +209,13 @@ static bool check_gradients(const Session *parent, const Check *check, Text *out
 {
     Session     s;
     const Step *step = &check->model->steps.at[check->step];
-    bool        good = true, ok = session_adopt(&s, check->model, parent, st);
+    bool        good = true;
+    session_adopt(&s, check->model, parent);
     GradCheck c = { .s = &s, .check = check, .nstep = step->graph->inputs.n, .out = out };
     c.rs.rng.step = 1;
     c.rs.runtime[RT_EPOCH_STEPS] = 1;
     c.inputs = xmalloc((c.nstep + 1) * sizeof *c.inputs);
-    ok = ok && make_inputs(&c, step->graph, st) && session_prepare_random(&s, step->graph, st);
+    bool ok = make_inputs(&c, step->graph, st) && session_prepare_random(&s, step->graph, st);
     if (ok && !step->minimized.n)
         ok = status_fail(st, "step '%s' minimises nothing", step->name);
     for (uint32_t i = 0; i < step->minimized.n && ok; i++)

@@ -122,11 +122,23 @@ static uint32_t *count_uses(const Graph *g, const Ref *want, uint32_t nwant)
     return uses;
 }
 
-static bool value_to_tensor(const Value *v, Tensor *t, Status *st)
+static bool value_to_tensor(const Value *v, Dtype as, Tensor *t, Status *st)
 {
-    if (!tensor_alloc(t, DT_F64, v->rank, v->shape, st))
+    if (!tensor_alloc(t, as, v->rank, v->shape, st))
         return false;
-    memcpy(t->data, v->at, (size_t)v->n * sizeof *v->at);
+    if (as == DT_F64)
+        memcpy(t->data, v->at, (size_t)v->n * sizeof *v->at);
+    for (int64_t i = 0; as != DT_F64 && i < v->n; i++)
+        tensor_set(t, i, v->at[i]);
+    return true;
+}
+
+/* The results that node r gives, as soon as it is computed: its value can go when nobody else reads it. */
+static bool give_results(Ref r, const Value *v, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results, Status *st)
+{
+    for (uint32_t i = 0; i < nwant; i++)
+        if (want[i] == r && !value_to_tensor(v, as ? as[i] : DT_F64, &results[i], st))
+            return false;
     return true;
 }
 
@@ -138,7 +150,7 @@ static bool all_finite(const Value *v)
     return true;
 }
 
-bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results,
+bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
                       uint8_t *bad, Status *st)
 {
     DimBind binds[MAX_BINDS];
@@ -150,8 +162,12 @@ bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, 
     if (!check_sizes(g, binds, ip.nbinds, st))
         return false;
     uint32_t *uses = count_uses(g, want, nwant);
+    bool     *wanted = xmalloc(g->nodes.n);
     Value    *values = xmalloc(g->nodes.n * sizeof *values);
     bool      ok = true;
+    memset(results, 0, nwant * sizeof *results);
+    for (uint32_t i = 0; i < nwant; i++)
+        wanted[want[i]] = true;
     for (Ref r = 1; r < g->nodes.n && ok; r++) {
         if (!uses[r])
             continue;
@@ -163,22 +179,22 @@ bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, 
             if (--uses[a] == 0)
                 value_free(&values[a]);
         }
+        ok = ok && (!wanted[r] || give_results(r, &values[r], want, nwant, as, results, st));
+        for (uint32_t i = 0; wanted[r] && i < nwant; i++)
+            if (want[i] == r && --uses[r] == 0)
+                value_free(&values[r]);
     }
-    uint32_t made = 0;
-    while (ok && made < nwant) {
-        ok = value_to_tensor(&values[want[made]], &results[made], st);
-        made += ok;
-    }
-    while (!ok && made > 0)
-        tensor_free(&results[--made]);
+    for (uint32_t i = 0; i < nwant && !ok; i++)
+        tensor_free(&results[i]);
     for (Ref r = 1; r < g->nodes.n; r++)
         value_free(&values[r]);
     free(values);
+    free(wanted);
     free(uses);
     return ok;
 }
 
 bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st)
 {
-    return interpret_traced(g, inputs, vars, rs, want, nwant, results, NULL, st);
+    return interpret_traced(g, inputs, vars, rs, want, nwant, NULL, results, NULL, st);
 }

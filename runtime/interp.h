@@ -30,8 +30,9 @@ typedef bool RefFn(const Interp *ip, Ref r, const Value *const *in, Value *out);
 #include "../compiler/ops.def"
 #undef OP
 
-/* interpret() that also marks, in bad[ref] (zeroed by the caller, NULL: not wanted), the nodes whose numbers are not all finite. */
-bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results,
+/* interpret() whose result i is of the type as[i] (NULL: f64), and that marks, in bad[ref] (zeroed by the caller, NULL: not wanted), the nodes whose numbers are not all
+ * finite. A result is made as soon as its value is there, so that many results in f32 cost no f64 copy of all. */
+bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
                       uint8_t *bad, Status *st);
 
 /* Always false; the message starts with the place and the op's name. */

@@ -424,7 +424,7 @@ static bool blame(const Pass *q, const RunState *rs, const char *kind, const cha
         want[k++] = g->reports.at[i].value;
     for (uint32_t i = 0; i < g->writes.n; i++)
         want[k++] = g->writes.at[i].value;
-    bool ran = interpret_traced(g, q->inputs, q->vars, rs, want, n, got, bad, &ignored);
+    bool ran = interpret_traced(g, q->inputs, q->vars, rs, want, n, NULL, got, bad, &ignored);
     Ref  first = 0;
     for (Ref r = 1; ran && r < g->nodes.n && !first; r++) {
         first = bad[r] ? r : 0;

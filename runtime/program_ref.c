@@ -82,7 +82,7 @@ bool reference_run(const Graph *g, const Tensor *inputs, Tensor *vars, const Run
     for (uint32_t i = 0; i < nassert; i++)
         want[k++] = g->asserts.at[i].cond;
     uint8_t *bad = nan_checks ? xmalloc(g->nodes.n) : NULL;
-    bool     ok = interpret_traced(g, inputs, vars, rs, want, n, got, bad, st);
+    bool     ok = interpret_traced(g, inputs, vars, rs, want, n, NULL, got, bad, st);
     ok = ok && check_asserts(g, got + nout + nrep + nwrite, st);
     for (uint32_t i = 0; i < nout + nrep + nwrite && ok && bad; i++)
         ok = !bad[want[i]] || fail_not_finite(g, want[i], bad, st);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "interp.h"
 #include "safetensors.h"
 
 bool split_setting(const char *text, char *name, size_t size, const char **rest)
@@ -160,34 +161,54 @@ static Dtype stored_dtype(const Session *s, const Var *v)
     return v->dtype == DT_F32 && s->options.exec.backend == BACKEND_REFERENCE ? DT_F64 : v->dtype;
 }
 
-/* Runs a graph through the reference interpreter (the same bits everywhere) and puts what it writes into the variables. */
-static bool evaluate_into_vars(Session *s, const Graph *g, const TrainValue *args, uint32_t nargs, Status *st)
+/* Runs a graph through the reference interpreter (the same bits everywhere) and puts what it writes into those variables that are wanted (NULL: all). What is written
+ * takes effect at the end, so that no value depends on the order. */
+static bool evaluate_into_vars(Session *s, const Graph *g, const TrainValue *args, uint32_t nargs, const bool *wanted, Status *st)
 {
-    if (!g->writes.n)
-        return true;
-    Tensor  *inputs = xmalloc((nargs + 1) * sizeof *inputs), *results = xmalloc(g->writes.n * sizeof *results);
-    Ref     *want = xmalloc(g->writes.n * sizeof *want);
-    RunState rs = { .rng = { s->options.seed, 0 } };
-    for (uint32_t i = 0; i < g->writes.n; i++)
-        want[i] = g->writes.at[i].value;
-    bool ok = session_values(s, args, nargs, inputs, st) && interpret(g, inputs, s->vars, &rs, want, g->writes.n, results, st);
+    uint32_t *var = xmalloc((g->writes.n + 1) * sizeof *var), n = 0;
+    Ref      *want = xmalloc((g->writes.n + 1) * sizeof *want);
+    Dtype    *as = xmalloc((g->writes.n + 1) * sizeof *as);
     for (uint32_t i = 0; i < g->writes.n; i++) {
-        uint32_t var = g->writes.at[i].var;
-        ok = ok && tensor_copy(&s->vars[var], &results[i], stored_dtype(s, &s->model->vars.at[var]), st);
-        tensor_free(&results[i]);
+        if (wanted && !wanted[g->writes.at[i].var])
+            continue;
+        want[n] = g->writes.at[i].value;
+        var[n] = g->writes.at[i].var;
+        as[n] = stored_dtype(s, &s->model->vars.at[var[n]]);
+        n++;
+    }
+    Tensor  *inputs = xmalloc((nargs + 1) * sizeof *inputs), *results = xmalloc((n + 1) * sizeof *results);
+    RunState rs = { .rng = { s->options.seed, 0 } };
+    bool     ok = !n || (session_values(s, args, nargs, inputs, st) && interpret_traced(g, inputs, s->vars, &rs, want, n, as, results, NULL, st));
+    for (uint32_t i = 0; i < n && ok; i++) {
+        tensor_free(&s->vars[var[i]]);
+        s->vars[var[i]] = results[i];
     }
     for (uint32_t i = 0; i < nargs; i++)
         tensor_free(&inputs[i]);
-    free(inputs), free(results), free(want);
+    free(inputs), free(results), free(want), free(var), free(as);
     return ok;
 }
 
-bool session_init_vars(Session *s, Status *st)
+/* Initial values for those of the wanted variables (NULL: all) that have none yet. */
+static bool make_vars(Session *s, const bool *wanted, Status *st)
 {
-    s->lets_done = false;
-    for (uint32_t i = 0; i < s->model->nets.n; i++)
-        s->ready[i] = s->model->nets.at[i].from == NULL;
-    return evaluate_into_vars(s, s->model->init, s->model->init_args, s->model->ninit_args, st);
+    bool *missing = xmalloc(s->model->vars.n + 1);
+    for (uint32_t i = 0; i < s->model->vars.n; i++)
+        missing[i] = !s->vars[i].data && (!wanted || wanted[i]);
+    bool ok = evaluate_into_vars(s, s->model->init, s->model->init_args, s->model->ninit_args, missing, st);
+    free(missing);
+    return ok;
+}
+
+bool session_make_vars(Session *s, Status *st) { return make_vars(s, NULL, st); }
+
+static void mark_vars(const Graph *g, bool *wanted)
+{
+    for (uint32_t r = 1; r < g->nodes.n; r++)
+        if (g->nodes.at[r].op == OP_var)
+            wanted[node_attrs(g, r)[0]] = true;
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        wanted[g->writes.at[i].var] = true;
 }
 
 /* The file that `net NAME = ... from "file"` names: beside the graph file, or where the program runs. */
@@ -226,7 +247,15 @@ static bool graph_uses_lets(const Session *s, const Graph *g)
 
 bool session_prepare(Session *s, const Graph *used, Status *st)
 {
-    bool lets = !s->lets_done && graph_uses_lets(s, used);
+    bool  lets = !s->lets_done && graph_uses_lets(s, used), *wanted = xmalloc(s->model->vars.n + 1);
+    if (used)
+        mark_vars(used, wanted);
+    if (lets)
+        mark_vars(s->model->lets, wanted);
+    bool ok = make_vars(s, used ? wanted : NULL, st);
+    free(wanted);
+    if (!ok)
+        return false;
     for (uint32_t i = 0; i < s->model->nets.n; i++) {
         if (s->ready[i] || !(graph_uses_net(s, used, i) || (lets && graph_uses_net(s, s->model->lets, i))))
             continue;
@@ -234,7 +263,7 @@ bool session_prepare(Session *s, const Graph *used, Status *st)
             return false;
     }
     if (lets) {
-        if (!evaluate_into_vars(s, s->model->lets, s->model->let_args, s->model->nlet_args, st))
+        if (!evaluate_into_vars(s, s->model->lets, s->model->let_args, s->model->nlet_args, NULL, st))
             return false;
         s->lets_done = true;
     }
@@ -251,6 +280,8 @@ bool session_prepare_random(Session *s, const Graph *used, Status *st)
 static void make_stores(Session *s)
 {
     s->ready = xmalloc(s->model->nets.n + 1);
+    for (uint32_t i = 0; i < s->model->nets.n; i++)
+        s->ready[i] = s->model->nets.at[i].from == NULL;
     s->datas = xmalloc((s->model->datas.n + 1) * sizeof *s->datas);
     s->vars = xmalloc((s->model->vars.n + 1) * sizeof *s->vars);
 }
@@ -266,12 +297,11 @@ static void free_stores(Session *s)
     free(s->ready);
 }
 
-bool session_adopt(Session *s, Model *m, const Session *parent, Status *st)
+void session_adopt(Session *s, Model *m, const Session *parent)
 {
     *s = (Session){ .path = parent->path, .folder = parent->folder, .options = parent->options, .model = m };
     s->options.exec.backend = BACKEND_REFERENCE;
     make_stores(s);
-    return session_init_vars(s, st);
 }
 
 void session_release(Session *s)
@@ -299,7 +329,7 @@ bool session_open(Session *s, const char *path, const SessionOptions *o, Status 
         return false;
     s->hash = hash_sources(&s->sources);
     make_stores(s);
-    return check_data_names(s, st) && session_init_vars(s, st);
+    return check_data_names(s, st);
 }
 
 void session_close(Session *s)
@@ -335,13 +365,18 @@ static bool is_weight(const Session *s, uint32_t var, int32_t net)
     return v->net >= 0 && (net < 0 ? !s->model->nets.at[v->net].frozen : v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
 }
 
-static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n)
+/* NULL when a variable has no initial value and none can be made. */
+static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n, Status *st)
 {
-    SafeItem *items = xmalloc((s->model->vars.n + 1) * sizeof *items);
-    *n = 0;
+    bool *wanted = xmalloc(s->model->vars.n + 1);
     for (uint32_t i = 0; i < s->model->vars.n; i++)
-        if (is_weight(s, i, net))
+        wanted[i] = is_weight(s, i, net);
+    SafeItem *items = make_vars(s, wanted, st) ? xmalloc((s->model->vars.n + 1) * sizeof *items) : NULL;
+    *n = 0;
+    for (uint32_t i = 0; items && i < s->model->vars.n; i++)
+        if (wanted[i])
             items[(*n)++] = (SafeItem){ s->model->vars.at[i].name, &s->vars[i] };
+    free(wanted);
     return items;
 }
 
@@ -372,14 +407,14 @@ bool session_read_weights(Session *s, const char *net, const char *path, Text *l
     if (!f)
         return false;
     uint32_t  n;
-    SafeItem *items = weight_items(s, index, &n);
+    SafeItem *items = weight_items(s, index, &n, st);
     char      strip[256] = "";
     if (net)
         snprintf(strip, sizeof strip, "%s.", net);
     if (!net && s->model->nets.n == 1)
         snprintf(strip, sizeof strip, "%s.", s->model->nets.at[0].name);
     bool part = is_checkpoint(f) || (net && names_nets(s, f));
-    bool ok = safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
+    bool ok = items && safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
     for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
         if (index < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == index)
             s->ready[i] = true;
@@ -396,9 +431,9 @@ bool session_write_weights(Session *s, const char *net, const char *path, Status
     if (net && index < 0)
         return false;
     uint32_t       n;
-    SafeItem      *items = weight_items(s, index, &n);
+    SafeItem      *items = weight_items(s, index, &n, st);
     const SafeMeta meta[] = { { "format", "pastiche" }, { "graph", path_base(s->path) } };
-    bool           ok = safe_write(path, items, n, meta, COUNT(meta), st);
+    bool           ok = items && safe_write(path, items, n, meta, COUNT(meta), st);
     free(items);
     return ok;
 }

@@ -20,31 +20,31 @@ typedef struct {
     Sources     sources;
     Diags       diags;
     Model      *model;
-    Tensor     *vars;              /* the variable store, one a Var; f32, or f64 with the reference backend */
+    Tensor     *vars;              /* the variable store, one a Var; f32, or f64 with the reference backend; empty until it is needed */
     bool       *ready;             /* a net's weights: read, or meant to be random */
     DataSet   **datas;             /* opened when first needed */
     uint64_t    hash;              /* of the text of all files read, std excepted */
     bool        lets_done;
 } Session;
 
-/* Reads, checks, sets variables to their initial values. On failure s->diags tells what is wrong with the text (then st is OK or says "N errors"). The caller closes s either way. */
+/* Reads and checks. Variables get their initial values when they are first needed: those of a graph in session_prepare. On failure s->diags tells what is wrong with the text (then st is OK or says "N errors"). The caller closes s either way. */
 bool session_open(Session *s, const char *path, const SessionOptions *o, Status *st);
 void session_close(Session *s);
 
 /* Variables. */
-bool session_init_vars(Session *s, Status *st);                       /* anew from the seed */
+bool session_make_vars(Session *s, Status *st);                       /* initial values for all that have none yet */
 int32_t session_find_net(const Session *s, const char *name, Status *st);
 bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st);   /* net NULL: all; list: every tensor that does not fit, a line each */
 bool session_write_weights(Session *s, const char *net, const char *path, Status *st);
 
-/* What must be true before a graph runs: files named by `from` are read (once), lets computed (once). used: only what this graph reads is required; NULL: all. */
+/* What must be true before a graph runs: its variables have values, files named by `from` are read (once), lets computed (once). used: only what this graph reads is required; NULL: all. */
 bool session_prepare(Session *s, const Graph *used, Status *st);
 
 /* The same, but weights that are not there stay at their initial values: for gradient checks. */
 bool session_prepare_random(Session *s, const Graph *used, Status *st);
 
 /* A session around an elaborated model that somebody else owns (a gradcheck's), in float64; session_release frees what it made. */
-bool session_adopt(Session *s, Model *m, const Session *parent, Status *st);
+void session_adopt(Session *s, Model *m, const Session *parent);
 void session_release(Session *s);
 
 /* The graph of an export or step; NULL and a message that lists them when there is none of that name, or name is NULL. */

@@ -637,7 +637,7 @@ static bool enter_stage(Session *s, const Train *t, int64_t stage, Status *st)
     snprintf(text, sizeof text, "%s=%lld", t->stage, (long long)stage);
     set[n] = text;
     o.set = set;
-    bool ok = session_open(s, last.path, &o, st);
+    bool ok = session_open(s, last.path, &o, st) && session_make_vars(s, st);
     if (!ok && s->diags.list.n)
         *st = (Status){ 0 }, status_fail(st, "%s: stage %s: %s", last.path, text, s->diags.list.at[0].message);
     free(set);
@@ -666,7 +666,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
 {
     int32_t index = find_train(s, name, st);
     *result = (TrainResult){ 0 };
-    if (index < 0)
+    if (index < 0 || !session_make_vars(s, st))
         return false;
     Run r = { .s = s, .train = &s->model->trains.at[index], .o = o, .st = st, .started = clock_seconds() };
     const TrainStmt *c = find_checkpoint(r.train->body, r.train->nbody);

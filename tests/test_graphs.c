@@ -182,7 +182,7 @@ static void test_lbfgs(void)
     Session        s;
     Status         st = { 0 };
     SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE } };
-    bool           ok = session_open(&s, SOURCE_DIR "/tests/graphs/lbfgs.graph", &o, &st);
+    bool           ok = session_open(&s, SOURCE_DIR "/tests/graphs/lbfgs.graph", &o, &st) && session_make_vars(&s, &st);
     CHECK(ok, "%s", st.message);
     for (size_t i = 0; ok && i < COUNT(want); i++) {
         RunState rs = { .rng = { 0, (uint32_t)i } };

@@ -119,7 +119,7 @@ static bool open_session(const Parity *p, Session *s)
     Status         st = { 0 };
     Text           text = { 0 };
     SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE } };
-    bool           ok = session_open(s, p->path, &o, &st);
+    bool           ok = session_open(s, p->path, &o, &st) && session_make_vars(s, &st);
     diags_print(&s->diags, &text);
     CHECK(ok, "%s: %s\n%s", p->path, st.message, text.n ? text.at : "");
     text_free(&text);
