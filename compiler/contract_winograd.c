@@ -7,7 +7,7 @@
  *   task = (phase, share of the output channels, strip of T tiles, images after one another)
  *     V [point][residue][in block][T][lanes]      transformed inputs, in scratch of the thread
  *     for each NB*V output channels:
- *       M [point][T][NB*V]  =  V x U     register block: P tiles x NB vectors
+ *       M [point][T][NB*V]  =  V x U     register block: PR tiles x NB vectors
  *       A^T M A through the epilogue, to memory; results outside the picture are not stored
  *   U [phase][tile of output channels][point][residue][in channel][NB*V], the packed weights, transformed in double
  *
@@ -54,7 +54,7 @@ Transforms transforms_of(int r)
 
 /* ---- planning ---- */
 
-enum { STRIP = 28, STRIP_BYTES = 1 << 20 };        /* tiles a strip, and what their V may take: it is read again for each tile of output channels, from L2 */
+enum { STRIP = 28, FEW = 5, STRIP_BYTES = 1 << 20 };       /* tiles a strip; a smaller block of them; what their V may take: it is read again for each tile of output channels, from L2 */
 
 int side_taps(const ConvMap *m) { return m->axis[0].at[0].taps / m->axis[0].in_step; }
 int residues(const ConvMap *m) { return m->axis[0].in_step * m->axis[1].in_step; }
@@ -98,13 +98,13 @@ int past_the_end(const ConvMap *m, int axis)
 }
 
 /* Cycles of vector operations, roughly, against the direct kernel's; sizes that are not known are taken for large. */
-static bool pays(const ConvMap *m, const Target *t, int rows, double rate)
+static bool pays(const ConvMap *m, const Target *t, double rate)
 {
     int    r = side_taps(m), np = M + r - 1;
     double in = (double)((m->Cin + t->vec - 1) / t->vec * residues(m)), out = (double)((m->Cout + t->vec - 1) / t->vec), lanes = t->vec;
     double h = m->rows < 0 ? 256 : (double)m->rows / m->axis[0].out_step, w = m->cols < 0 ? 256 : (double)m->cols / m->axis[1].out_step;
     double n = m->n > 0 ? (double)m->n : h * w < 4096 ? 32 : 1, phases = m->axis[0].count * m->axis[1].count;
-    double tiles = n * (double)((int64_t)(h + M - 1) / M) * (double)((int64_t)(w + M - 1) / M), full = (double)(((int64_t)tiles + rows - 1) / rows * rows);
+    double tiles = n * (double)((int64_t)(h + M - 1) / M) * (double)((int64_t)(w + M - 1) / M), full = (double)(((int64_t)tiles + FEW - 1) / FEW * FEW);
     double direct = phases * n * h * w * r * r * in * lanes * out / 0.93;
     double gemm = full * np * np * in * lanes * out / rate, input = tiles * in * np * np * 12, output = tiles * out * np * np * 9;
     double weights = in * lanes * out * np * np * 16;      /* transformed each pass */
@@ -118,12 +118,13 @@ bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
         return false;
     int nb = m->Cout > t->vec && t->nregs > 16 ? 2 : 1, rows = most_rows(t, nb) & ~1;
     rows = rows > STRIP ? STRIP : rows;
-    if (t->winograd == WINOGRAD_PAYS && !pays(m, t, rows, 0.9 * fma_rate(rows, nb)))
+    if (t->winograd == WINOGRAD_PAYS && !pays(m, t, 0.9 * fma_rate(rows, nb)))
         return false;
     int *v = p->variant;
     v[V_ALGO] = ALGO_WINOGRAD;
     v[V_NB] = nb;
     v[V_PR] = rows;
+    v[V_PW2] = FEW;
     v[V_UNROLL] = 4;
     int64_t np = M + r - 1, most = STRIP_BYTES / (np * np * ((m->Cin + t->vec - 1) / t->vec) * residues(m) * t->vec * 4) / rows;
     v[V_CHUNK] = rows * (most < 1 ? 1 : most < STRIP / rows ? (int)most : STRIP / rows);
@@ -147,6 +148,7 @@ typedef struct {
     View         in;
     Result       result;
     LLVMValueRef V, MM, half, spill;       /* scratch of this thread; on the stack: a transform half done, results of a tile */
+    LLVMValueRef places;           /* on the stack, of the strip's tiles: image, row, column */
     LLVMValueRef tiles_y, tiles_x, total;  /* of a phase; of all images */
     LLVMValueRef in_y, in_x, out_y, out_x; /* first positions of the task's phase */
 } Winograd;
@@ -164,16 +166,69 @@ static LLVMValueRef times(Emit *e, LLVMValueRef acc, double c, LLVMValueRef x, L
     return elem == t_f32(e) ? f_fma(e, k, x, acc) : LLVMBuildFAdd(e->b, acc, LLVMBuildFMul(e->b, k, x, ""), "");
 }
 
+enum { MAX_SHARED = 16 };
+
+/* Rows of a small matrix as sums of terms; terms past the inputs are shared parts. */
+typedef struct { int rows, terms; double at[MAX_NP][MAX_NP + MAX_SHARED]; } Sums;
+
+static bool alike(double a, double b) { return a - b < 1e-9 && b - a < 1e-9; }
+
+/* How many rows hold terms a and b with b's factor `ratio` times that of a. */
+static int rows_with(const Sums *s, int a, int b, double ratio)
+{
+    int n = 0;
+    for (int i = 0; i < s->rows; i++)
+        n += s->at[i][a] != 0 && s->at[i][b] != 0 && alike(s->at[i][b], ratio * s->at[i][a]);
+    return n;
+}
+
+/* The two terms that most rows, at least two, hold in the same proportion. */
+static bool common_pair(const Sums *s, int *pa, int *pb, double *ratio)
+{
+    int best = 1;
+    for (int a = 0; a < s->terms; a++)
+        for (int b = a + 1; b < s->terms; b++)
+            for (int i = 0; i < s->rows; i++) {
+                if (s->at[i][a] == 0 || s->at[i][b] == 0)
+                    continue;
+                int n = rows_with(s, a, b, s->at[i][b] / s->at[i][a]);
+                if (n <= best)
+                    continue;
+                best = n;
+                *pa = a;
+                *pb = b;
+                *ratio = s->at[i][b] / s->at[i][a];
+            }
+    return best > 1;
+}
+
+/* Points come in pairs, x and -x, whose rows differ in signs: what rows share is computed once, which saves a third to half of the operations. */
 void combine_lines(Emit *e, const double *c, int si, int sj, int nout, int nin, LLVMValueRef const *in, LLVMValueRef *out, LLVMTypeRef elem)
 {
+    Sums         s = { .rows = nout, .terms = nin };
+    LLVMValueRef term[MAX_NP + MAX_SHARED];
+    int          a, b;
+    double       ratio;
+    for (int j = 0; j < nin; j++) {
+        term[j] = in[j];
+        for (int i = 0; i < nout; i++)
+            s.at[i][j] = c[i * si + j * sj];
+    }
+    while (s.terms < MAX_NP + MAX_SHARED && common_pair(&s, &a, &b, &ratio)) {
+        term[s.terms] = times(e, term[a], ratio, term[b], elem);
+        for (int i = 0; i < nout; i++)
+            if (s.at[i][a] != 0 && s.at[i][b] != 0 && alike(s.at[i][b], ratio * s.at[i][a])) {
+                s.at[i][s.terms] = s.at[i][a];
+                s.at[i][a] = s.at[i][b] = 0;
+            }
+        s.terms++;
+    }
     for (int i = 0; i < nout; i++) {
         out[i] = NULL;
         for (int pass = 0; pass < 2; pass++)       /* a sum that begins with a plain term needs no multiplication for it */
-            for (int j = 0; j < nin; j++) {
-                double k = c[i * si + j * sj];
-                if (k != 0 && (k == 1) == (pass == 0))
-                    out[i] = times(e, out[i], k, in[j], elem);
-            }
+            for (int j = 0; j < s.terms; j++)
+                if (s.at[i][j] != 0 && (s.at[i][j] == 1) == (pass == 0))
+                    out[i] = times(e, out[i], s.at[i][j], term[j], elem);
     }
 }
 
@@ -203,39 +258,54 @@ TilePlace tile_place(Emit *e, LLVMValueRef tile, LLVMValueRef tiles_y, LLVMValue
     return (TilePlace){ i_div(e, row, tiles_y), i_mulc(e, i_rem(e, row, tiles_y), M), i_mulc(e, i_rem(e, tile, tiles_x), M) };
 }
 
-/* B^T d B of all channels of T tiles from `first` on */
-static void transform_inputs(Winograd *k, LLVMValueRef first)
+static LLVMValueRef place_slot(Winograd *k, LLVMValueRef t, int i) { return addr_of(k->e, t_i64(k->e), k->places, i_addc(k->e, i_mulc(k->e, t, 3), i)); }
+
+/* Divisions by sizes that only a run knows: once a tile, not once a tile and channel. */
+static void find_places(Winograd *k, LLVMValueRef first, LLVMValueRef here)
+{
+    Emit     *e = k->e;
+    Loop      t = loop_begin(e, c_int(e, 0), here, 1, 0, NULL);
+    TilePlace at = tile_place(e, i_add(e, first, t.i), k->tiles_y, k->tiles_x);
+    store(e, at.n, place_slot(k, t.i, 0));
+    store(e, at.y, place_slot(k, t.i, 1));
+    store(e, at.x, place_slot(k, t.i, 2));
+    loop_end(e, &t, NULL);
+}
+
+static TilePlace place_at(Winograd *k, LLVMValueRef t)
+{
+    LLVMTypeRef i64 = t_i64(k->e);
+    return (TilePlace){ load_of(k->e, i64, place_slot(k, t, 0), 8), load_of(k->e, i64, place_slot(k, t, 1), 8), load_of(k->e, i64, place_slot(k, t, 2), 8) };
+}
+
+/* B^T d B of all channels of a strip's tiles */
+static void transform_inputs(Winograd *k, LLVMValueRef here)
 {
     Emit        *e = k->e;
-    int          vec = e->target->vec;
-    LLVMValueRef zero = c_int(e, 0), here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
-    Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
-    TilePlace    at = tile_place(e, i_add(e, first, t.i), k->tiles_y, k->tiles_x);
-    LLVMValueRef from = addr(e, k->in.base, view_off(e, &k->in, at.n, zero, i_add(e, i_mulc(e, at.y, k->m.axis[0].in_step), k->in_y), i_add(e, i_mulc(e, at.x, k->m.axis[1].in_step), k->in_x)));
-    int          step = k->m.axis[0].in_step;
+    int          vec = e->target->vec, step = k->m.axis[0].in_step;
     int64_t      blocks = k->q.in_blocks / (step * step);
+    LLVMValueRef zero = c_int(e, 0);
     Loop         b = loop_begin(e, zero, c_int(e, k->q.in_blocks), 1, 0, NULL);
     LLVMValueRef residue = i_divc(e, b.i, blocks), off = i_mul(e, i_rem(e, b.i, c_int(e, blocks)), k->in.c);
     if (step > 1)
         off = i_mad(e, i_divc(e, residue, step), k->in.h, i_mad(e, i_rem(e, residue, c_int(e, step)), k->in.w, off));
-    LLVMValueRef d = addr(e, from, off);
+    Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
+    TilePlace    at = place_at(k, t.i);
+    LLVMValueRef y = i_add(e, i_mulc(e, at.y, step), k->in_y), x = i_add(e, i_mulc(e, at.x, step), k->in_x);
+    LLVMValueRef from = addr(e, k->in.base, i_add(e, off, view_off(e, &k->in, at.n, zero, y, x)));
     LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec));
-    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, d, i_mulc(e, k->in.h, step), i_mulc(e, k->in.w, step), to, v_point(&k->q, k->v));
-    loop_end(e, &b, NULL);
+    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, from, i_mulc(e, k->in.h, step), i_mulc(e, k->in.w, step), to, v_point(&k->q, k->v));
     loop_end(e, &t, NULL);
+    loop_end(e, &b, NULL);
 }
 
-/* M = V U of every point for one tile of output channels, whose panels begin at `panel` */
-static void multiply(Winograd *k, LLVMValueRef panel)
+/* M = V U of one point for `rows` tiles from s on; u: the point's weights */
+static void multiply_rows(Winograd *k, LLVMValueRef p, LLVMValueRef u, LLVMValueRef s, int rows)
 {
     Emit        *e = k->e;
-    int          vec = e->target->vec, rows = k->v[V_PR], nb = k->v[V_NB], strip = k->v[V_CHUNK], unroll = k->v[V_UNROLL], nacc = rows * nb;
-    int64_t      per_point = k->q.in_blocks * k->q.lanes * k->q.width;
+    int          vec = e->target->vec, nb = k->v[V_NB], strip = k->v[V_CHUNK], unroll = k->v[V_UNROLL], nacc = rows * nb;
     LLVMValueRef zero = c_int(e, 0), acc[MAX_CARRY], w[2];
-    Loop         p = loop_begin(e, zero, c_int(e, (int64_t)k->t.np * k->t.np), 1, 0, NULL);
-    LLVMValueRef u = addr(e, panel, i_mulc(e, p.i, per_point));
-    Loop         s = loop_begin(e, zero, c_int(e, strip), rows, 0, NULL);
-    LLVMValueRef x = addr(e, k->V, i_add(e, i_mulc(e, p.i, v_point(&k->q, k->v)), i_mulc(e, s.i, vec)));
+    LLVMValueRef x = addr(e, k->V, i_add(e, i_mulc(e, p, v_point(&k->q, k->v)), i_mulc(e, s, vec)));
     for (int i = 0; i < nacc; i++)
         acc[i] = zero_acc(e);
     acc[nacc] = u;
@@ -256,14 +326,42 @@ static void multiply(Winograd *k, LLVMValueRef panel)
     acc[nacc] = addr(e, l.carry[nacc], c_int(e, unroll * k->q.width));
     loop_end(e, &l, acc);
     loop_end(e, &b, l.carry);
-    LLVMValueRef to = addr(e, k->MM, i_add(e, i_mulc(e, p.i, m_point(&k->q, k->v)), i_mulc(e, s.i, k->q.width)));
+    LLVMValueRef to = addr(e, k->MM, i_add(e, i_mulc(e, p, m_point(&k->q, k->v)), i_mulc(e, s, k->q.width)));
     for (int i = 0; i < nacc; i++)
         store(e, b.carry[i], addr(e, to, c_int(e, (int64_t)(i / nb) * k->q.width + (int64_t)(i % nb) * vec)));
+}
+
+/* M = V U of every point for one tile of output channels, whose panels begin at `panel`. The last tiles of a short strip go in blocks of fewer rows. */
+static void multiply(Winograd *k, LLVMValueRef here, LLVMValueRef panel)
+{
+    Emit        *e = k->e;
+    int          rows = k->v[V_PR], few = k->v[V_PW2];
+    int64_t      per_point = k->q.in_blocks * k->q.lanes * k->q.width;
+    LLVMValueRef main = i_mulc(e, i_divc(e, i_addc(e, here, rows - 1 - 2 * few), rows), rows);
+    Loop         p = loop_begin(e, c_int(e, 0), c_int(e, (int64_t)k->t.np * k->t.np), 1, 0, NULL);
+    LLVMValueRef u = addr(e, panel, i_mulc(e, p.i, per_point));
+    Loop         s = loop_begin(e, c_int(e, 0), main, rows, 0, NULL);
+    multiply_rows(k, p.i, u, s.i, rows);
     loop_end(e, &s, NULL);
+    Loop l = loop_begin(e, main, here, few, 0, NULL);
+    multiply_rows(k, p.i, u, l.i, few);
+    loop_end(e, &l, NULL);
     loop_end(e, &p, NULL);
 }
 
-/* The M x M results on the stack through the epilogue, those inside the picture. */
+/* Result y, x of a tile, on the stack, through the epilogue. */
+static void finish_one(Winograd *k, const TilePlace *at, LLVMValueRef cb, LLVMValueRef y, LLVMValueRef x)
+{
+    Emit       *e = k->e;
+    const Axis *ay = &k->m.axis[0], *ax = &k->m.axis[1];
+    int         vec = e->target->vec;
+    At4         to = { .n = at->n, .cb = cb };
+    to.h = i_add(e, i_mulc(e, i_add(e, at->y, y), ay->out_step), k->out_y);
+    to.w = i_add(e, i_mulc(e, i_add(e, at->x, x), ax->out_step), k->out_x);
+    result_store(&k->result, vec_load(e, addr(e, k->spill, i_mulc(e, i_add(e, i_mulc(e, y, M), x), vec)), vec), &to);
+}
+
+/* The M x M results on the stack through the epilogue, those inside the picture: rows of M at once. */
 static void finish(Winograd *k, const TilePlace *at, LLVMValueRef cb)
 {
     Emit        *e = k->e;
@@ -273,23 +371,26 @@ static void finish(Winograd *k, const TilePlace *at, LLVMValueRef cb)
     LLVMValueRef ny = i_min(e, c_int(e, M), i_divc(e, i_addc(e, i_sub(e, rows, oy), ay->out_step - 1), ay->out_step));
     LLVMValueRef nx = i_min(e, c_int(e, M), i_divc(e, i_addc(e, i_sub(e, cols, ox), ax->out_step - 1), ax->out_step));
     Loop         y = loop_begin(e, zero, ny, 1, 0, NULL);
-    Loop         x = loop_begin(e, zero, nx, 1, 0, NULL);
-    At4          to = { .n = at->n, .cb = cb, .h = i_add(e, oy, i_mulc(e, y.i, ay->out_step)), .w = i_add(e, ox, i_mulc(e, x.i, ax->out_step)) };
-    LLVMValueRef v = vec_load(e, addr(e, k->spill, i_mulc(e, i_add(e, i_mulc(e, y.i, M), x.i), e->target->vec)), e->target->vec);
-    result_store(&k->result, v, &to);
+    If           full = if_begin(e, i_equal(e, nx, c_int(e, M)));
+    for (int i = 0; i < M; i++)
+        finish_one(k, at, cb, y.i, c_int(e, i));
+    if_else(e, &full);
+    Loop x = loop_begin(e, zero, nx, 1, 0, NULL);
+    finish_one(k, at, cb, y.i, x.i);
     loop_end(e, &x, NULL);
+    if_end(e, &full);
     loop_end(e, &y, NULL);
 }
 
 /* A^T M A of one tile of output channels */
-static void transform_results(Winograd *k, LLVMValueRef first, LLVMValueRef tile)
+static void transform_results(Winograd *k, LLVMValueRef here, LLVMValueRef tile)
 {
     Emit        *e = k->e;
     int          vec = e->target->vec, np = k->t.np, nb = k->v[V_NB];
     int64_t      blocks = (k->m.Cout + vec - 1) / vec, point = m_point(&k->q, k->v);
-    LLVMValueRef zero = c_int(e, 0), here = i_min(e, c_int(e, k->v[V_CHUNK]), i_sub(e, k->total, first));
+    LLVMValueRef zero = c_int(e, 0);
     Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
-    TilePlace    at = tile_place(e, i_add(e, first, t.i), k->tiles_y, k->tiles_x);
+    TilePlace    at = place_at(k, t.i);
     LLVMValueRef cb = i_mulc(e, tile, nb);
     Loop         j = loop_begin(e, zero, i_min(e, c_int(e, nb), i_sub(e, c_int(e, blocks), cb)), 1, 0, NULL);
     LLVMValueRef from = addr(e, k->MM, i_add(e, i_mulc(e, t.i, k->q.width), i_mulc(e, j.i, vec)));
@@ -319,6 +420,7 @@ void emit_winograd(Emit *e, const Job *j)
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
     k.half = stack_array(e, t_f32(e), MAX_NP * MAX_NP * vec);
     k.spill = stack_array(e, t_f32(e), M * M * vec);
+    k.places = stack_array(e, t_i64(e), 3 * k.v[V_CHUNK]);
     k.V = addr(e, buf_base(e, scratch), i_mulc(e, e->tid, scratch_each(&k.q, k.v, np)));
     k.MM = addr(e, k.V, c_int(e, np * np * v_point(&k.q, k.v)));
 
@@ -337,11 +439,13 @@ void emit_winograd(Emit *e, const Job *j)
     k.in_x = phase_value(e, ax, px, offsetof(Phase, in_first));
     k.out_y = phase_value(e, ay, py, offsetof(Phase, out_first));
     k.out_x = phase_value(e, ax, px, offsetof(Phase, out_first));
-    transform_inputs(&k, first);
+    LLVMValueRef here = i_min(e, c_int(e, k.v[V_CHUNK]), i_sub(e, k.total, first));
+    find_places(&k, first, here);
+    transform_inputs(&k, here);
     Loop         tile = loop_begin(e, c_int(e, 0), c_int(e, k.q.tiles), 1, 0, NULL);
     LLVMValueRef panel = i_add(e, table_at(e, k.q.phase_at, (int)phases, phase), i_mulc(e, tile.i, (int64_t)np * np * k.q.in_blocks * k.q.lanes * k.q.width));
-    multiply(&k, addr(e, buf_base(e, packed), panel));
-    transform_results(&k, first, tile.i);
+    multiply(&k, here, addr(e, buf_base(e, packed), panel));
+    transform_results(&k, here, tile.i);
     loop_end(e, &tile, NULL);
     loop_end(e, &t, NULL);
 }
