@@ -122,7 +122,8 @@ typedef struct {
     uint32_t *args_at;             /* by kernel */
     int64_t  *tasks, *work;        /* by kernel */
     int64_t  *bytes, *offset;      /* by buffer; offset into the arena, -1: elsewhere */
-    int64_t   arena;               /* bytes */
+    int64_t   arena, bound;        /* bytes; no arrangement takes less than bound */
+    uint32_t  peak;                /* the kernel during which so much is alive */
 } MemoryPlan;
 bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *plan, Status *st);
 void plan_free(MemoryPlan *plan);

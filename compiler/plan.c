@@ -1,8 +1,9 @@
 /* plan.c - everything about a Fusion that depends on sizes: kernels' arguments, tasks, work, and where buffers stand in one arena.
  *
- * A buffer lives from the first kernel that touches it to the last. Largest first, each is put into the tightest gap that is free for its
- * whole life (best fit), at multiples of 64 bytes. Every buffer has at least 64 bytes, so that element 0 may always be read.
+ * A buffer lives from the first kernel that touches it to the last; arena.c finds it a place among those alive with it, at a multiple of 64 bytes. Every buffer
+ * has at least 64 bytes, so that element 0 may always be read.
  */
+#include "arena.h"
 #include "fuse.h"
 
 #include <stdlib.h>
@@ -61,37 +62,6 @@ static bool eval_buffers(const Fusion *f, const DimBind *binds, uint32_t n, Memo
 
 /* ---- offsets ---- */
 
-typedef struct { int64_t bytes; uint32_t buffer; } Sized;
-
-static int by_size(const void *a, const void *b)
-{
-    const Sized *x = a, *y = b;
-    if (x->bytes != y->bytes)
-        return x->bytes > y->bytes ? -1 : 1;
-    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
-}
-
-static bool meet(const Buffer *a, const Buffer *b) { return a->first <= b->last && b->first <= a->last; }
-
-/* placed[0..n) by rising offset: the tightest gap among those alive together with `b`. */
-static int64_t best_gap(const Fusion *f, const MemoryPlan *p, const uint32_t *placed, uint32_t n, uint32_t b)
-{
-    int64_t end = 0, best = -1, best_size = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t other = placed[i];
-        if (!meet(&f->buffers.at[other], &f->buffers.at[b]))
-            continue;
-        int64_t gap = p->offset[other] - end;
-        if (gap >= p->bytes[b] && (best < 0 || gap < best_size)) {
-            best = end;
-            best_size = gap;
-        }
-        if (p->offset[other] + p->bytes[other] > end)
-            end = p->offset[other] + p->bytes[other];
-    }
-    return best < 0 ? end : best;
-}
-
 int plan_guard;
 
 /* The stress switch (and --passes=-reuse): no memory is used twice, and plan_guard bytes that nobody may touch stand behind each buffer. */
@@ -108,24 +78,24 @@ static void place_apart(const Fusion *f, MemoryPlan *p)
 
 static void place_buffers(const Fusion *f, MemoryPlan *p)
 {
-    Sized    *order = xmalloc((f->buffers.n + 1) * sizeof *order);
-    uint32_t *placed = xmalloc((f->buffers.n + 1) * sizeof *placed), n = 0, count = 0;
-    for (uint32_t i = 0; i < f->buffers.n; i++)
-        if (f->buffers.at[i].home == HOME_ARENA && f->buffers.at[i].first != NONE)
-            order[count++] = (Sized){ p->bytes[i], i };
-    qsort(order, count, sizeof *order, by_size);
-    for (uint32_t k = 0; k < count; k++) {
-        uint32_t b = order[k].buffer, at = n;
-        p->offset[b] = best_gap(f, p, placed, n, b);
-        if (p->offset[b] + p->bytes[b] > p->arena)
-            p->arena = p->offset[b] + p->bytes[b];
-        for (; at > 0 && p->offset[placed[at - 1]] > p->offset[b]; at--)
-            placed[at] = placed[at - 1];
-        placed[at] = b;
-        n++;
+    Piece    *piece = xmalloc((f->buffers.n + 1) * sizeof *piece);
+    uint32_t *buffer = xmalloc((f->buffers.n + 1) * sizeof *buffer), n = 0;
+    for (uint32_t i = 0; i < f->buffers.n; i++) {
+        const Buffer *b = &f->buffers.at[i];
+        if (b->home != HOME_ARENA || b->first == NONE)
+            continue;
+        buffer[n] = i;
+        piece[n++] = (Piece){ .bytes = p->bytes[i], .first = b->first, .last = b->last };
     }
-    free(order);
-    free(placed);
+    p->bound = arena_bound(piece, n, &p->peak);
+    if (plan_guard)
+        place_apart(f, p);
+    else
+        p->arena = arena_place(piece, n);
+    for (uint32_t k = 0; k < n && !plan_guard; k++)
+        p->offset[buffer[k]] = piece[k].offset;
+    free(piece);
+    free(buffer);
 }
 
 bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *p, Status *st)
