@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "cli.h"
+#include "cli_size.h"
 #include "clock.h"
 #include "peak.h"
 
@@ -21,96 +21,18 @@ typedef struct {
 
 /* ---- inputs ---- */
 
-/* "1x3x512x512"; a single number for an integer input */
-static bool parse_size(const char *text, int64_t *size, int *rank)
-{
-    *rank = 0;
-    for (const char *p = text;; p++) {
-        char     *end;
-        long long v = strtoll(p, &end, 10);
-        if (end == p || v < 1 || v > 1 << 30 || *rank == MAX_RANK)
-            return false;
-        size[(*rank)++] = v;
-        if (!*end)
-            return true;
-        if (*end != 'x')
-            return false;
-        p = end;
-    }
-}
-
-static void pattern_text(const Bench *b, const GraphInput *in, Text *out)
-{
-    for (int i = 0; i < in->rank; i++) {
-        text_add(out, i ? "x" : "");
-        dim_print(b->g->dims, in->shape[i], out);
-    }
-}
-
-/* The --size of an input, or NULL. */
-static const char *given_size(const Given *g, const char *input)
-{
-    size_t      n = strlen(input);
-    const char *size = NULL;
-    for (int i = 0; i < g->ngiven; i++)
-        if (!strcmp(g->given[i].option->name, "--size") && !strncmp(g->given[i].value, input, n) && g->given[i].value[n] == '=')
-            size = g->given[i].value + n + 1;
-    return size;
-}
-
-static bool known_sizes(const Given *g, const Graph *graph)
-{
-    for (int i = 0; i < g->ngiven; i++) {
-        const char *names[64], *eq = strchr(g->given[i].value ? g->given[i].value : "", '=');
-        bool        found = strcmp(g->given[i].option->name, "--size") != 0;
-        char        name[128];
-        uint32_t    n = 0;
-        snprintf(name, sizeof name, "%.*s", eq ? (int)(eq - g->given[i].value) : 0, g->given[i].value ? g->given[i].value : "");
-        for (; n < graph->inputs.n && n < COUNT(names); n++) {
-            names[n] = graph->inputs.at[n].name;
-            found |= !strcmp(name, names[n]);
-        }
-        if (!found) {
-            const char *near = nearest_word(name, names, n);
-            complain("--size %s: '%s' has no input '%s'%s%s%s", g->given[i].value, graph->name, name, near ? ".  Did you mean '" : "", near ? near : "", near ? "'?" : "");
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool make_input(Bench *b, const Given *given, uint32_t i)
 {
     const GraphInput *in = &b->g->inputs.at[i];
-    const char       *text = given_size(given, in->name);
-    int64_t           size[MAX_RANK], number = 0;
-    int               rank = in->rank;
-    bool              whole = in->kind == IN_INT, ok = true;
-    Text              pattern = { 0 };
+    int64_t           size[MAX_RANK];
+    bool              whole = in->kind == IN_INT;
     Status            st = { 0 };
-    pattern_text(b, in, &pattern);
-    if (text) {
-        ok = parse_size(text, size, &rank) && rank == (whole ? 1 : in->rank);
-        for (int k = 0; ok && k < in->rank; k++) {
-            int64_t fixed;
-            ok = !dim_is_const(b->g->dims, in->shape[k], &fixed) || fixed == size[k];
-        }
-        if (!ok)
-            complain("--size %s=%s: '%s' is %s%s", in->name, text, in->name, whole ? "a whole number above 0" : in->rank ? "of size " : "one number", in->rank ? pattern.at : "");
-        number = size[0];
-    } else {
-        for (int k = 0; ok && k < in->rank; k++)
-            ok = dim_is_const(b->g->dims, in->shape[k], &size[k]);
-        ok = ok && !whole;
-        if (!ok)
-            complain("say how large '%s' is: --size %s=%s", in->name, in->name, whole ? "16" : pattern.at);
-    }
-    text_free(&pattern);
-    ok = ok && (tensor_alloc(&b->inputs[i], (Dtype)in->dtype, in->rank, size, &st) || (complain("%s", st.message), false));
-    if (!ok)
+    if (!input_size(given, b->g, i, size, &st) || !tensor_alloc(&b->inputs[i], (Dtype)in->dtype, in->rank, size, &st)) {
+        complain("%s", st.message);
         return false;
+    }
     if (whole || in->has_default) {
-        tensor_set(&b->inputs[i], 0, whole ? (double)number : in->deflt);
+        tensor_set(&b->inputs[i], 0, whole ? (double)size[0] : in->deflt);
         return true;
     }
     double   lo = in->ranged ? in->lo : -1, hi = in->ranged ? in->hi : 1;
@@ -144,8 +66,10 @@ static bool bench_open(Bench *b, const Given *given)
         complain("%s", st.message);
         return false;
     }
-    if (!known_sizes(given, b->g))
+    if (!known_sizes(given, &b->g, 1, b->g->name, &st)) {
+        complain("%s", st.message);
         return false;
+    }
     b->inputs = xmalloc((b->g->inputs.n + 1) * sizeof *b->inputs);
     for (uint32_t i = 0; i < b->g->inputs.n; i++)
         if (!make_input(b, given, i))
@@ -214,7 +138,7 @@ static double measure(Bench *b, int64_t rounds)
 }
 
 #define BENCH_OPTIONS                                                                                               \
-    { "--size", "INPUT=1x3x512x512", "how large an input is; may be repeated" },                                  \
+    SIZE_OPTION,                                                                                                    \
     { "--rounds", "N", "passes measured (default: about a second's, at least 5)" }, EXEC_OPTIONS, SESSION_OPTIONS
 
 /* As parse_options. */
