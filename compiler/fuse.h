@@ -1,7 +1,7 @@
 /* fuse.h - from a simplified graph to a list of kernels with their bodies and buffers; then compiled code and memory.
  *
  *   graph --fuse_roots.c: which values are kept, and how--> --fuse.c: kernels that compute them--> --fuse_build.c: bodies, buffers, order-->
- *   Fusion --fuse_compile.c: equal kernels once, JIT--> code --plan.c: sizes, offsets in one arena--> runtime/program.c runs it
+ *   Fusion --fuse_compile.c, code_cache.c: equal kernels once, JIT--> code --plan.c: sizes, offsets in one arena--> runtime/program.c runs it
  *
  * A root is a node whose value a kernel computes as a result; every other node is computed inside the kernels that need it.
  * A root is in memory when another kernel or the world outside reads it.
@@ -9,6 +9,7 @@
 #ifndef PASTICHE_FUSE_H
 #define PASTICHE_FUSE_H
 
+#include "code_cache.h"
 #include "loops.h"
 
 typedef enum {
@@ -77,6 +78,7 @@ typedef struct {
     Vec(Ref)      flags;           /* gathers and scatters, by the number of the flag they raise */
     Vec(uint32_t) output_buf, report_buf, write_buf, assert_buf;   /* where they stand when all has run; layouts are linear */
     uint32_t      run_buf, flags_buf;      /* buffers, NONE until used */
+    uint32_t      compiled;        /* kernels that neither this process nor the disk had */
 } Fusion;
 
 enum { NONE = 0xffffffffu };
@@ -106,10 +108,7 @@ bool can_relayout(const Graph *g, Ref r, Layout from, Layout to);
 void plan_relayout(Fusion *f, Fused *k, Layout from, Layout to);       /* arguments, tasks, work; k->shape_of has the shape */
 void emit_relayout(Emit *e, bool to_blocks);
 
-/* fuse_compile.c: machine code for all kernels. A CodeCache holds a target's code, shared by all programs of the process: equal kernels are compiled once. */
-typedef struct CodeCache CodeCache;
-CodeCache *code_cache(const Target *t, Status *st);        /* the process's cache for that target */
-const Target *code_target(const CodeCache *c);
+/* fuse_compile.c: machine code for all kernels, from the cache as far as it has them. */
 /* dump_stage: NULL; "llvm" or "asm": everything is compiled anew and its text appended */
 bool fusion_compile(Fusion *f, CodeCache *cache, const char *dump_stage, Text *dump, Status *st);
 

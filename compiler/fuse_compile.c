@@ -1,108 +1,15 @@
-/* fuse_compile.c - machine code for the kernels of a Fusion, each different one once in a process.
+/* fuse_compile.c - machine code for the kernels of a Fusion: descriptors, what of them is new, emission of that, buffers in the order that emission decided.
  *
- * Two kernels are equal when their canonical texts are: for loops the sealed body, where sizes are argument numbers; for contractions the plan, the
- * shapes and the epilogue. The cache keeps, beside the code, what emission decided: the order of arguments, which buffer stands where, tasks and work.
- * Sizes are kept there as text, because their numbers belong to a model's own table. Code lives until the process ends.
+ * A descriptor is all that a kernel's code depends on beside the target: for loops the sealed body, where sizes are argument numbers; for contractions the plan,
+ * the shapes and the epilogue. code_cache.c keeps code by descriptor.
  */
 #include "fuse.h"
 
 #include "../runtime/launch.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct {
-    char    *text;
-    KernelFn fn;
-    Vec(char *) args;
-    Vec(int) role;
-    char    *tasks, *flops;
-} Code;
-
-struct CodeCache {
-    Target          target;
-    Jit            *jit;
-    pthread_mutex_t lock;
-    Vec(Code)       codes;
-    uint32_t       *slots, nslots;
-    CodeCache      *next;
-};
-
-CodeCache *code_cache(const Target *t, Status *st)
-{
-    static CodeCache      *all;
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&lock);
-    CodeCache *c = all;
-    while (c && (c->target.isa != t->isa || c->target.winograd != t->winograd || strcmp(c->target.features, t->features) != 0))
-        c = c->next;
-    if (!c) {
-        Jit *jit = jit_new(t, st);
-        if (jit) {
-            c = xmalloc(sizeof *c);
-            c->target = *t;
-            c->jit = jit;
-            pthread_mutex_init(&c->lock, NULL);
-            c->next = all;
-            all = c;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return c;
-}
-
-const Target *code_target(const CodeCache *c) { return &c->target; }
-
-/* ---- look-up ---- */
-
-static const Code *find_code(const CodeCache *c, const char *text)
-{
-    if (!c->nslots)
-        return NULL;
-    uint32_t h = (uint32_t)hash_bytes(text, strlen(text), 5);
-    for (; c->slots[h % c->nslots]; h++) {
-        const Code *k = &c->codes.at[c->slots[h % c->nslots] - 1];
-        if (strcmp(k->text, text) == 0)
-            return k;
-    }
-    return NULL;
-}
-
-static void add_slot(CodeCache *c, uint32_t i)
-{
-    uint32_t h = (uint32_t)hash_bytes(c->codes.at[i].text, strlen(c->codes.at[i].text), 5);
-    while (c->slots[h % c->nslots])
-        h++;
-    c->slots[h % c->nslots] = i + 1;
-}
-
-static char *dim_string(const DimTable *d, Dim x)
-{
-    Text t = { 0 };
-    dim_print(d, x, &t);
-    return t.at;
-}
-
-static void add_code(CodeCache *c, const Fused *k, const DimTable *d)
-{
-    Code code = { .text = xstrdup(k->text), .fn = k->kernel.fn, .tasks = dim_string(d, k->kernel.tasks), .flops = dim_string(d, k->kernel.flops) };
-    for (uint32_t i = 0; i < k->kernel.args.n; i++)
-        vec_push(&code.args, dim_string(d, k->kernel.args.at[i]));
-    for (uint32_t i = 0; i < k->role.n; i++)
-        vec_push(&code.role, k->role.at[i]);
-    vec_push(&c->codes, code);
-    if (c->codes.n * 2 < c->nslots) {
-        add_slot(c, c->codes.n - 1);
-        return;
-    }
-    free(c->slots);
-    c->nslots = c->nslots ? c->nslots * 2 : 256;
-    c->slots = xmalloc(c->nslots * sizeof *c->slots);
-    for (uint32_t i = 0; i < c->codes.n; i++)
-        add_slot(c, i);
-}
 
 /* ---- descriptors ---- */
 
@@ -319,13 +226,13 @@ static void take_code(Fusion *f, Fused *k, const Code *c)
     bind_buffers(k);
 }
 
-/* kernels[0..n): one of each text that the cache does not hold. */
+/* kernels[0..n): one of each descriptor that is not here already, or of each. */
 static uint32_t find_new(const Fusion *f, const CodeCache *cache, bool all, Fused **kernels)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < f->kernels.n; i++) {
         Fused *k = f->kernels.at[i];
-        bool   seen = k->kind == FUSED_HALO || (!all && find_code(cache, k->text));
+        bool   seen = k->kind == FUSED_HALO || (!all && code_find(cache, k->text));
         for (uint32_t j = 0; j < n && !seen; j++)
             seen = strcmp(kernels[j]->text, k->text) == 0;
         if (!seen)
@@ -334,25 +241,61 @@ static uint32_t find_new(const Fusion *f, const CodeCache *cache, bool all, Fuse
     return n;
 }
 
+/* As find_new, without what the disk has. */
+static uint32_t find_missing(const Fusion *f, CodeCache *cache, Fused **kernels)
+{
+    uint32_t     n = find_new(f, cache, false, kernels), left = 0;
+    const char **texts = xmalloc((n + 1) * sizeof *texts);
+    for (uint32_t i = 0; i < n; i++)
+        texts[i] = kernels[i]->text;
+    codes_fetch(cache, texts, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (!code_find(cache, texts[i]))
+            kernels[left++] = kernels[i];
+    free(texts);
+    return left;
+}
+
+static char *dim_string(const DimTable *d, Dim x)
+{
+    Text t = { 0 };
+    dim_print(d, x, &t);
+    return t.at;
+}
+
+static void keep_code(CodeCache *c, const Fused *k, const DimTable *d)
+{
+    if (code_find(c, k->text))
+        return;
+    Code code = { .text = xstrdup(k->text), .fn = k->kernel.fn, .tasks = dim_string(d, k->kernel.tasks), .flops = dim_string(d, k->kernel.flops) };
+    for (uint32_t i = 0; i < k->kernel.args.n; i++)
+        vec_push(&code.args, dim_string(d, k->kernel.args.at[i]));
+    for (uint32_t i = 0; i < k->role.n; i++)
+        vec_push(&code.role, k->role.at[i]);
+    code_keep(c, code, k->kernel.code, k->kernel.code_size);
+}
+
 bool fusion_compile(Fusion *f, CodeCache *cache, const char *dump_stage, Text *dump, Status *st)
 {
     Fused  **kernels = xmalloc((f->kernels.n + 1) * sizeof *kernels);
     Kernel **list = xmalloc((f->kernels.n + 1) * sizeof *list);
     for (uint32_t i = 0; i < f->kernels.n; i++)
         (f->kernels.at[i]->kind == FUSED_HALO ? describe_halo : describe)(f, f->kernels.at[i]);
-    pthread_mutex_lock(&cache->lock);
-    uint32_t n = find_new(f, cache, dump_stage != NULL, kernels);
+    code_lock(cache);
+    uint32_t n = dump_stage ? find_new(f, cache, true, kernels) : find_missing(f, cache, kernels);
     for (uint32_t i = 0; i < n; i++)
         list[i] = &kernels[i]->kernel;
     Emission m = { f, kernels };
-    bool     ok = jit_compile(cache->jit, f->g->dims, list, n, emit_one, &m, dump_stage, dump, st);
+    Jit     *jit = n ? code_jit(cache, st) : NULL;
+    bool     ok = !n || (jit && jit_compile(jit, f->g->dims, list, n, emit_one, &m, dump_stage, dump, st));
     for (uint32_t i = 0; i < n && ok; i++)
-        if (!find_code(cache, kernels[i]->text))
-            add_code(cache, kernels[i], f->g->dims);
+        keep_code(cache, kernels[i], f->g->dims);
+    codes_kept(cache);
     for (uint32_t i = 0; i < f->kernels.n && ok; i++)
         if (f->kernels.at[i]->kind != FUSED_HALO)
-            take_code(f, f->kernels.at[i], find_code(cache, f->kernels.at[i]->text));
-    pthread_mutex_unlock(&cache->lock);
+            take_code(f, f->kernels.at[i], code_find(cache, f->kernels.at[i]->text));
+    code_unlock(cache);
+    f->compiled = n;
     free(kernels);
     free(list);
     return ok;

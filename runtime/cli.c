@@ -165,7 +165,8 @@ bool session_options(const Given *g, SessionOptions *o)
             complain("--passes %s: %s", g->given[i].value, st.message);
             return false;
         }
-    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact"), .off = off };
+    o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact"), .off = off,
+                             .no_cache = option_given(g, "--no-cache") };
     o->seed = (uint64_t)seed;
     return true;
 }

@@ -43,6 +43,7 @@ int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* 
     { "--cpu", "avx512|avx2|baseline", "instruction set (default: the best there is)" },                  \
     { "--exact", NULL, "convolutions summed as they are written: slower, an error half as large" },           \
     { "--passes", "-NAME,...", "switch passes off (pastiche passes lists them)" },                            \
+    { "--no-cache", NULL, "compile everything anew, keep nothing on disk" },                                  \
     { "--seed", "N", "seed of all random numbers (default 0)" }
 
 struct pastiche_model;

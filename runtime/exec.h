@@ -24,6 +24,7 @@ typedef struct {
     const char *cpu;               /* NULL: this machine's; "avx512", "avx2", "baseline" */
     bool        exact;             /* no Winograd convolutions */
     Passes      off;               /* passes to do without (../compiler/passes.def) */
+    bool        no_cache;          /* no kernels from disk and none kept there (../compiler/object_cache.h) */
     bool        exact_nan_checks;  /* look for the first non-finite node when an output is not finite */
 } ExecOptions;
 
@@ -42,8 +43,8 @@ bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *st
 /* Starts measuring kernels; called again, appends what the passes since then took by kernel, dearest first, and starts anew. Native programs only. */
 void program_profile(Program *p, Text *out);
 
-/* Of the sizes of the last pass; all 0 with the reference backend. flops: of convolutions and matrix products as the text says them, 2 a multiply-add. */
-typedef struct { double flops; int64_t arena; uint32_t kernels; } ProgramFacts;
+/* Of the sizes of the last pass; all 0 with the reference backend. compiled: different kernels that neither this process nor the cache on disk had. flops: of convolutions and matrix products as the text says them, 2 a multiply-add. */
+typedef struct { double flops; int64_t arena; uint32_t kernels, compiled; } ProgramFacts;
 ProgramFacts program_facts(const Program *p);
 
 /* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */

@@ -78,11 +78,8 @@ static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *
         return false;
     t->winograd = p->o.exact || !pass_on(p->o.off, PASS_winograd) ? WINOGRAD_NEVER : WINOGRAD_PAYS;
     t->off = p->o.off;
-    CodeCache *cache = code_cache(t, st);
-    if (!cache)
-        return false;
     p->f = fuse(p->g, t, st);
-    return p->f && fusion_compile(p->f, cache, dump_stage, dump, st);
+    return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache), dump_stage, dump, st);
 }
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
@@ -579,7 +576,7 @@ static const SizedPlan *last_plan(const Program *p)
 ProgramFacts program_facts(const Program *p)
 {
     const SizedPlan *s = last_plan(p);
-    ProgramFacts     f = { 0 };
+    ProgramFacts     f = { .kernels = p->f ? p->f->kernels.n : 0, .compiled = p->f ? p->f->compiled : 0 };
     if (!s)
         return f;
     for (Ref r = 1; r < p->g->nodes.n; r++) {
@@ -588,7 +585,6 @@ ProgramFacts program_facts(const Program *p)
             f.flops += 2.0 * (double)macs;
     }
     f.arena = s->plan.arena;
-    f.kernels = p->f->kernels.n;
     return f;
 }
 

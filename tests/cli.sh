@@ -2,6 +2,7 @@
 # They run from the top of the project. expect STATUS COMMAND... runs a command, leaves what it printed in $work/out and $work/err and checks its exit status;
 # says, prints, silent look at these. A failed check is printed with its line and counted; `finish` gives the test's exit status.
 pastiche=$1
+export PASTICHE_CACHE=off      # the compiler is tested, not what it once compiled; and nothing is left in the home folder
 tools=$2
 work=$(mktemp -d "${TMPDIR:-/tmp}/pastiche_test.XXXXXX")
 checks=0
