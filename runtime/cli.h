@@ -34,6 +34,9 @@ bool session_options(const Given *g, SessionOptions *o);
 bool open_session(const Given *g, bool tests, Session *s);
 int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* "pastiche: ..." on stderr; returns 1 */
 
+void json_text(Text *t, const char *s);                          /* s as a JSON string, appended */
+int  check_memory(const Given *g, const Session *s);             /* cli_memory.c: pastiche check --memory; the exit status */
+
 #define SESSION_OPTIONS                                                                                   \
     { "--set", "NAME=VALUE", "set a const of the file; may be repeated" },                                \
     { "--data", "NAME=PATH", "take a data item's pictures from PATH; may be repeated" }

@@ -2,13 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "cli_size.h"
 #include "files.h"
 #include "gradcheck.h"
 
 /* ---- check ---- */
 
-static void json_text(Text *t, const char *s)
+void json_text(Text *t, const char *s)
 {
     text_add(t, "\"");
     for (; *s; s++) {
@@ -202,17 +202,27 @@ static void json_check(const Model *m, Arena *a, Text *t)
 
 int command_check(int argc, char **argv)
 {
-    static const Option  options[] = { SESSION_OPTIONS, { "--json", NULL, "the same as JSON" } };
-    static const Command c = { "check", "FILE [--json] [--set NAME=VALUE]...", "Checks a file and shows each net layer by layer: path, op, output shape, parameters, MFLOP, MiB of the output.", options,
-                               COUNT(options), 1, 1 };
+    static const Option  options[] = { { "--memory", NULL, "show what memory a pass of each step and export takes, and the values alive where it takes most" },
+                                       { "--of", "NAME", "--memory: of this step or export only" }, SIZE_OPTION, { "--json", NULL, "the same as JSON" }, EXEC_OPTIONS, SESSION_OPTIONS };
+    static const Command c = { "check", "FILE [--memory [--size INPUT=1x3x512x512]...] [--json] [--set NAME=VALUE]...",
+                               "Checks a file and shows each net layer by layer: path, op, output shape, parameters, MFLOP, MiB of the output.", options, COUNT(options), 1, 1 };
     static Given g;
     int          status = parse_options(&c, argc, argv, &g);
     Session      s;
     Arena        a = { 0 };
     if (status >= 0)
         return status;
+    if (!option_given(&g, "--memory") && (option_given(&g, "--of") || option_given(&g, "--size"))) {
+        complain("check: --of and --size belong to --memory");
+        return 2;
+    }
     if (!open_session(&g, false, &s))
         return 1;
+    if (option_given(&g, "--memory")) {
+        status = check_memory(&g, &s);
+        session_close(&s);
+        return status;
+    }
     if (option_given(&g, "--json")) {
         Text t = { 0 };
         json_check(s.model, &a, &t);

@@ -40,6 +40,19 @@ bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState 
 /* The native program of g as text, appended: stage "fused" (kernels, nodes, buffers), "llvm" or "asm". */
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st);
 
+/* What a pass of the native program of g takes for these inputs (their shapes; data only where an input is a whole number), without compiling or running it. Bytes.
+ * live: what is alive in the kernel where most is, largest first. program_memory_free frees what hangs in it, also after a failure. */
+typedef struct { const char *what, *type, *place; int64_t bytes; } MemoryItem;         /* "conv", "f32[2, 64, 256, 256]", "dcgan.graph:19, in ..." */
+typedef struct {
+    int64_t     arena, bound, variables, fresh, inputs, results;          /* bound: no arrangement of the arena takes less; fresh: new values of variables */
+    uint32_t    kernel, kernels;   /* the one of the peak, of how many */
+    const char *at;                /* what that kernel is, and its place */
+    Vec(MemoryItem) live;
+    Arena       text;
+} MemoryReport;
+bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *inputs, MemoryReport *out, Status *st);
+void program_memory_free(MemoryReport *r);
+
 /* Starts measuring kernels; called again, appends what the passes since then took by kernel, dearest first, and starts anew. Native programs only. */
 void program_profile(Program *p, Text *out);
 

@@ -37,47 +37,11 @@ struct Program {
 
 /* ---- making ---- */
 
-static Graph *clone_graph(const Model *m, const Graph *g)
-{
-    Graph *c = graph_new(g->name, g->dims);
-    Ref   *map = xmalloc((g->nodes.n + 1) * sizeof *map);
-    c->sources = g->sources ? g->sources : m ? m->sources : NULL;
-    for (uint32_t i = 0; i < g->inputs.n; i++)
-        vec_push(&c->inputs, g->inputs.at[i]);
-    for (uint32_t i = 0; i < g->outputs.n; i++) {
-        GraphOutput o = g->outputs.at[i];
-        o.value = graph_copy(c, g, o.value, map);
-        vec_push(&c->outputs, o);
-    }
-    for (uint32_t i = 0; i < g->reports.n; i++) {
-        GraphOutput o = g->reports.at[i];
-        o.value = graph_copy(c, g, o.value, map);
-        vec_push(&c->reports, o);
-    }
-    for (uint32_t i = 0; i < g->writes.n; i++) {
-        GraphWrite w = g->writes.at[i];
-        w.value = graph_copy(c, g, w.value, map);
-        vec_push(&c->writes, w);
-    }
-    for (uint32_t i = 0; i < g->asserts.n; i++) {
-        GraphAssert a = g->asserts.at[i];
-        a.cond = graph_copy(c, g, a.cond, map);
-        vec_push(&c->asserts, a);
-    }
-    if (!c->checks.n)
-        for (uint32_t i = 0; i < g->checks.n; i++)
-            vec_push(&c->checks, g->checks.at[i]);
-    free(map);
-    return c;
-}
-
 static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *st)
 {
     Target *t = &p->target;
-    if (!target_detect(p->o.cpu, t, st))
+    if (!native_target(&p->o, t, st))
         return false;
-    t->winograd = p->o.exact || !pass_on(p->o.off, PASS_winograd) ? WINOGRAD_NEVER : WINOGRAD_PAYS;
-    t->off = p->o.off;
     p->f = fuse(p->g, t, st);
     return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache), dump_stage, dump, st);
 }
@@ -92,8 +56,7 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
     p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
     if (o->backend == BACKEND_REFERENCE)
         return p;
-    p->g = clone_graph(m, g);
-    simplify_without(p->g, o->off);
+    p->g = native_graph(m, g, o);
     p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
     if (!make_native(p, NULL, NULL, st)) {
         program_free(p);
@@ -123,9 +86,8 @@ void program_free(Program *p)
 
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st)
 {
-    Program p = { .g = clone_graph(m, g), .o = *o };
+    Program p = { .g = native_graph(m, g, o), .o = *o };
     bool    fused = strcmp(stage, "fused") == 0;
-    simplify_without(p.g, o->off);
     bool ok = make_native(&p, fused ? NULL : stage, fused ? NULL : out, st);
     if (ok && fused)
         fusion_print(p.f, out);

@@ -1,0 +1,52 @@
+#!/bin/sh
+# test_cli_memory.sh PASTICHE TOOLS - check --memory: what it says agrees with itself and with what a run takes; sizes and names that do not fit.
+set -u
+. tests/cli.sh
+layer=examples/one_layer.graph
+
+# What is alive at the peak is the lower bound; the text and the JSON say the same; a run's arena is the planned one.
+expect 0 "$pastiche" check "$layer" --memory --size x=2x4x16x16 --threads 2 --json
+silent
+sum_of_live() { tr '{' '\n' <"$work/out" | sed -n "/\"fit\"/,/\"look\"/s/^\"bytes\": \([0-9]*\),.*/\1/p" | awk '{ n += $1 } END { print n }'; }
+json fit.bound "$(sum_of_live)"
+json look.results 16384          # 2 x 8 x 16 x 16 numbers
+json look.inputs 8192
+json fit.variables 1252          # 8*4*3*3 weights, 3 x 8 others, the count of updates
+json fit.new_values 1252
+json look.new_values 0
+arena=$("$tools/json_at" fit.arena <"$work/out")
+bound=$("$tools/json_at" fit.bound <"$work/out")
+checks=$((checks + 1))
+[ "$arena" -ge "$bound" ] && [ "$arena" -le $((bound + bound / 4)) ] || fail "an arena of $arena bytes, $bound are needed"
+expect 0 "$pastiche" bench "$layer" fit --size x=2x4x16x16 --threads 2 --rounds 2 --json
+json arena_mib "$(awk "BEGIN { printf \"%.4g\", $arena / 1048576 }")"
+
+expect 0 "$pastiche" check "$layer" --memory --size x=2x4x100x100
+silent
+prints "step fit: arena " "no plan takes less than" "at the peak, kernel " "f32[2, 8, 100, 100]" "std/layers.graph:25" "export look: arena"
+expect 0 "$pastiche" check "$layer" --memory --of look --size x=2x4x100x100
+checks=$((checks + 1))
+grep -q "step fit" "$work/out" && fail "--of look shows fit"
+
+# A graph without its sizes is told of, the others are shown; alone it is an error.
+cat >"$work/two.graph" <<'END'
+export one(x: f32[N, 3]) -> f32[N, 3] { return exp(x) }
+export two(y: f32[2, K]) -> f32[2, K] { return exp(y) }
+END
+expect 0 "$pastiche" check "$work/two.graph" --memory --size x=5x3
+prints "export one: arena 0.00"
+says "export two: say how large 'y' is: --size y=2xK"
+expect 1 "$pastiche" check "$work/two.graph" --memory
+says "export one: say how large 'x' is: --size x=Nx3"
+expect 1 "$pastiche" check "$work/two.graph" --memory --of two --size x=5x3
+says "'two' has no input 'x'"
+expect 1 "$pastiche" check "$work/two.graph" --memory --of three
+says "no export or step 'three'"
+expect 1 "$pastiche" check "$work/two.graph" --memory --of two --size y=3x3
+says "'y' is of size 2xK"
+expect 1 "$pastiche" check "$work/two.graph" --memory --size z=3
+says "no input 'z'"
+expect 2 "$pastiche" check "$work/two.graph" --size x=5x3
+says "--of and --size belong to --memory"
+
+finish
