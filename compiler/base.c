@@ -126,6 +126,20 @@ void text_addf(Text *t, const char *fmt, ...)
     va_end(again);
 }
 
+void text_json(Text *t, const char *s)
+{
+    text_add(t, "\"");
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            text_addf(t, "\\%c", *s);
+        else if ((unsigned char)*s < 32)
+            text_addf(t, "\\u%04x", (unsigned char)*s);
+        else
+            text_addn(t, s, 1);
+    }
+    text_add(t, "\"");
+}
+
 void text_free(Text *t)
 {
     free(t->at);

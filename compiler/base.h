@@ -43,6 +43,7 @@ typedef struct { char *at; size_t n, cap; } Text;           /* always NUL-termin
 void text_add(Text *t, const char *s);
 void text_addn(Text *t, const char *s, size_t n);
 void text_addf(Text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void text_json(Text *t, const char *s);             /* as a JSON string, in quotes */
 void text_free(Text *t);
 
 /* ---- names: interned, so equal names are equal pointers; live until the process ends ---- */

@@ -188,6 +188,9 @@ void contract_plan(Graph *g, Ref r, const Target *t, ContractPlan *p)
     p->in[0] = layout_of(g, node_arg(g, r, 0), t);
     p->in[1] = layout_of(g, node_arg(g, r, 1), t);
     p->out = layout_of(g, r, t);
+    const GraphHint *asked = node_hint(g, r, HINT_LAYOUT);
+    if (asked && strcmp(asked->args[0].word, "rows") == 0)
+        p->out.block = 1;
     p->packed = -1;
     p->packed_elems = p->scratch_elems = dim_const(g->dims, 0);
     p->elem = DT_F32;

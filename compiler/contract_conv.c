@@ -89,7 +89,7 @@ void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     if (!conv_map(c, &m))
         return;
     bool in = p->in[0].block > 1, out = p->out.block > 1;
-    bool depth = in && c->groups > 1 && c->groups == c->C && c->groups == c->K, pixels = !in && !out;
+    bool depth = in && out && c->groups > 1 && c->groups == c->C && c->groups == c->K, pixels = !in && !out;
     for (int d = 0; d < 2; d++) {
         p->in[0].halo[2 * d] = (int16_t)m.axis[d].lo;
         p->in[0].halo[2 * d + 1] = (int16_t)m.axis[d].hi;

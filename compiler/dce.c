@@ -16,6 +16,7 @@ Ref copy_node(Graph *to, const Graph *from, Ref r, const Ref *map)
     for (int i = 0; i < n->nargs; i++)
         args[i] = map[node_arg(from, r, i)];
     to->loc = n->loc;
+    to->use = n->use;
     to->chain = n->chain;
     to->hint = n->hint;
     bool given = op_info[n->op].flags & FLAG_SHAPE_GIVEN;

@@ -61,7 +61,7 @@ static bool in_std(Elab *e, Loc loc)
 }
 
 /* A mistake shows where the user's own text leads into the library; the place within it goes into the chain. */
-static Loc user_place(Elab *e, Loc loc)
+Loc user_place(Elab *e, Loc loc)
 {
     Loc at = loc;
     for (Frame *f = e->frame; f && in_std(e, at); f = f->up)

@@ -181,6 +181,7 @@ Value  decl_value(Elab *e, Decl *d, Loc use);
 
 /* ---- expressions, statements ---- */
 Value eval(Elab *e, const Expr *x);
+Loc   user_place(Elab *e, Loc loc);                          /* of a place in the library: where the user's own text leads there */
 void  run_block(Elab *e, const Block *b);
 uint32_t enter_hints(Elab *e, const Stmt *s);                /* elab_hint.c: nodes made from now on stand under the statement's pragmas; returns what to go back to */
 void  refuse_hints(Elab *e, const Stmt *s, const char *where);      /* for statements that pragmas cannot stand before */

@@ -574,14 +574,18 @@ Value eval(Elab *e, const Expr *x)
 {
     if (!x || !enter(e, x->loc))
         return (Value){ 0 };
-    Loc keep = { 0 };
+    Loc keep = { 0 }, use = { 0 };
     if (e->gs) {
         keep = e->gs->g->loc;
+        use = e->gs->g->use;
         e->gs->g->loc = x->loc;
+        e->gs->g->use = user_place(e, x->loc);
     }
     Value v = eval_inner(e, x);
-    if (e->gs)
+    if (e->gs) {
         e->gs->g->loc = keep;
+        e->gs->g->use = use;
+    }
     leave(e);
     v.loc = x->loc;
     return v;

@@ -44,6 +44,10 @@ static bool hint_args(Elab *e, const Pragma *p, GraphHint *h)
             elab_error(e, 334, a->loc, "'@%s' takes a word here", info->name);
             return false;
         }
+        if (h->kind == HINT_LAYOUT && strcmp(a->value->str, "blocked") && strcmp(a->value->str, "rows")) {
+            elab_error(e, 334, a->loc, "'@layout' is blocked or rows, not '%s'", a->value->str);
+            return false;
+        }
         if (info->args[i] == 'w') {
             h->args[i].word = a->value->str;
             continue;
@@ -64,7 +68,7 @@ uint32_t enter_hints(Elab *e, const Stmt *s)
     uint32_t outer = e->gs ? e->gs->g->hint : 0, inner = outer;
     for (uint32_t i = 0; i < s->npragmas; i++) {
         const Pragma *p = &s->pragmas[i];
-        GraphHint     h = { .kind = known_hint(e, &p->name), .up = inner, .loc = p->name.loc };
+        GraphHint     h = { .kind = known_hint(e, &p->name), .up = inner, .serial = e->gs ? e->gs->g->hints.n : 0, .loc = p->name.loc };
         if (!h.kind || !hint_args(e, p, &h))
             continue;
         if (!computes(s->kind))

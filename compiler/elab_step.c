@@ -597,7 +597,7 @@ static bool declare_inputs(Elab *e, const Params *p, DimVars *v)
         }
         int64_t index = g->inputs.n;
         vec_push(&g->inputs, in);
-        g->loc = x->loc;
+        g->loc = g->use = x->loc;
         scope_bind_here(e, x->name, val_tensor(make_node(g, OP_input, t.dtype, t.rank, t.shape, 0, NULL, 1, &index, 0)));
     }
     bind_dim_vars(e, v);

@@ -77,17 +77,38 @@ static bool is_member(const Fused *k, Ref r)
     return k->contract == r;
 }
 
-static bool open_for(const Fusion *f, const Fused *k, Ref r, int loops)
+static void note(Fusion *f, Ref value, Ref reader, const Fused *k, Why why)
 {
-    if (k->part_of || k->copy || k->roots.n >= MAX_ROOTS || k->reads.n >= MOST_READS)
-        return false;
-    if (k->kind == FUSED_CONTRACT ? !k->plan.epilogue_ok || k->plan.combine || loops : k->kind == FUSED_COMBINE ? loops > 0 : k->kind != FUSED_MAP)
-        return false;
-    if (k->kind != FUSED_MAP && !pass_on(f->target->off, PASS_epilogue))
-        return false;
-    if (k->region_loops + loops > MOST_REGION_LOOPS || !pass_on(f->target->off, PASS_fuse))
-        return false;
-    return k->layout.block == f->layout[r].block && same_shape(f->g, k->shape_of, r);
+    Met m = { value, reader, k->seq, (uint8_t)why };
+    vec_push(&f->met, m);
+}
+
+static void note_all(Fusion *f, const Deps *d, Ref reader, const Fused *k, Why why)
+{
+    for (uint32_t i = 0; i < d->list.n; i++)
+        note(f, d->list.at[i].r, reader, k, why);
+}
+
+/* Why kernel k takes no further root r; WHY_none: it does. */
+static Why closed_for(const Fusion *f, const Fused *k, Ref r, int loops)
+{
+    Passes off = f->target->off;
+    if (k->part_of || k->copy)
+        return WHY_part_of_concat;
+    if (k->kind == FUSED_CONTRACT ? !k->plan.epilogue_ok || k->plan.combine || loops : k->kind == FUSED_COMBINE && loops > 0)
+        return WHY_no_epilogue;
+    if (k->kind != FUSED_MAP && k->kind != FUSED_CONTRACT && k->kind != FUSED_COMBINE)
+        return WHY_reduces;
+    if (!pass_on(off, PASS_fuse) || (k->kind != FUSED_MAP && !pass_on(off, PASS_epilogue)))
+        return WHY_switched_off;
+    if (nofuse_scope(f->g, k->shape_of) != nofuse_scope(f->g, r))
+        return WHY_boundary;
+    if (!same_shape(f->g, k->shape_of, r))
+        return WHY_other_shape;
+    if (k->layout.block != f->layout[r].block)
+        return WHY_other_layout;
+    bool full = k->roots.n >= MAX_ROOTS || k->reads.n >= MOST_READS || k->region_loops + loops > MOST_REGION_LOOPS;
+    return full ? WHY_full : WHY_none;
 }
 
 static void add_root(Fusion *f, Fused *k, Ref r, int loops, const Deps *d)
@@ -133,16 +154,33 @@ static uint32_t last_needed(const Fusion *f, const Deps *d)
     return last;
 }
 
-/* Is everything read from kernel k one of its values at the same place? */
+/* Is something read from kernel k that is not one of its values at the same place? */
+static bool reads_moved(const Fusion *f, const Fused *k, const Dep *d)
+{
+    return f->kernel_of[d->r] == k->seq && (d->moved || !is_member(k, d->r));
+}
+
 static bool read_in_place(const Fusion *f, const Fused *k, const Deps *d)
 {
     for (uint32_t i = 0; i < d->list.n; i++)
-        if (f->kernel_of[d->list.at[i].r] == k->seq && (d->list.at[i].moved || !is_member(k, d->list.at[i].r)))
+        if (reads_moved(f, k, &d->list.at[i]))
             return false;
     return true;
 }
 
 /* ---- maps ---- */
+
+/* r is placed in kernel k and not in kernel `last`, behind which it must come (NULL: nothing is read from a kernel). */
+static void note_apart(Fusion *f, const Deps *d, Ref r, const Fused *k, const Fused *last, int loops)
+{
+    Why closed = last ? closed_for(f, last, r, loops) : WHY_none;
+    for (uint32_t i = 0; i < d->list.n; i++) {
+        const Dep *dep = &d->list.at[i];
+        uint32_t   maker = f->kernel_of[dep->r];
+        Why        why = maker == NONE ? WHY_outside : !last || maker != last->seq ? WHY_made_earlier : closed ? closed : reads_moved(f, last, dep) ? WHY_moved : WHY_sibling_moved;
+        note(f, dep->r, r, k, why);
+    }
+}
 
 static void place_map(Fusion *f, Ref r, const Deps *d, uint32_t after, int loops)
 {
@@ -151,21 +189,31 @@ static void place_map(Fusion *f, Ref r, const Deps *d, uint32_t after, int loops
         last = after;
     if (last != NONE && last != after) {
         Fused *k = f->kernels.at[last];
-        if (open_for(f, k, r, loops) && read_in_place(f, k, d)) {
+        if (!closed_for(f, k, r, loops) && read_in_place(f, k, d)) {
+            Why together = k->contract ? WHY_epilogue : WHY_same_loops;
+            for (uint32_t i = 0; i < d->list.n; i++) {
+                uint32_t maker = f->kernel_of[d->list.at[i].r];
+                note(f, d->list.at[i].r, r, k, maker == NONE ? WHY_outside : maker == k->seq ? together : WHY_made_earlier);
+            }
+            note(f, 0, r, k, together);
             add_root(f, k, r, loops, d);
             return;
         }
     }
-    bool small = is_small(f->g, r);
+    const Fused *before = last == NONE || last == after ? NULL : f->kernels.at[last];
+    bool         small = is_small(f->g, r);
     for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1) && pass_on(f->target->off, PASS_join);) {
         Fused *k = f->kernels.at[i];
-        if (k->kind == FUSED_MAP && open_for(f, k, r, loops) && (small || shares_read(k, d))) {
+        if (k->kind == FUSED_MAP && !closed_for(f, k, r, loops) && (small || shares_read(k, d))) {
             add_root(f, k, r, loops, d);
+            note_apart(f, d, r, k, before, loops);
+            note(f, 0, r, k, WHY_shared);
             return;
         }
     }
     Fused *k = fused_new(f, FUSED_MAP, r, f->layout[r]);
     add_root(f, k, r, loops, d);
+    note_apart(f, d, r, k, before, loops);
 }
 
 static void place_parts(Fusion *f, Ref r, Deps *d)
@@ -183,6 +231,7 @@ static void place_parts(Fusion *f, Ref r, Deps *d)
         depend(f, d, a);
         for (uint32_t j = 0; j < d->list.n; j++)
             vec_push(&k->reads, d->list.at[j].r);
+        note_all(f, d, r, k, WHY_part_of_concat);
         at = dim_add(g->dims, at, node_shape(g, a)[axis]);
         f->kernel_of[r] = k->seq;
     }
@@ -227,7 +276,7 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
         if (other->kind != FUSED_REDUCE || other->reduced != axes || other->roots.n >= MAX_ROOTS / 2 || other->layout.block != l.block)
             continue;
         Ref  first = other->roots.at[0];
-        bool alike = same_shape(g, other->shape_of, a) && f->layout[first].block == f->layout[r].block && node(g, first)->dtype == node(g, r)->dtype;
+        bool alike = nofuse_scope(g, first) == nofuse_scope(g, r) && same_shape(g, other->shape_of, a) && f->layout[first].block == f->layout[r].block && node(g, first)->dtype == node(g, r)->dtype;
         if (alike && (shares_read(other, d) || is_small(g, a)))
             k = other;
     }
@@ -236,12 +285,16 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
         k->reduced = axes;
         k->whole = pass_on(f->target->off, PASS_whole) && is_whole(g, r);
     }
+    if (k->roots.n)
+        note(f, 0, r, k, WHY_shared);
     add_root(f, k, r, 0, d);
+    note_all(f, d, r, k, WHY_reads_all);
     if (k->whole)
         return;
     uint32_t partial = k->seq;
     d->list.n = 0;
     place_map(f, r, d, partial, 1);
+    note(f, r, r, f->kernels.at[f->kernel_of[r]], WHY_partial);
 }
 
 /* ---- contractions ---- */
@@ -253,10 +306,12 @@ static void place_contraction(Fusion *f, Ref r, const Deps *d)
     k->plan = *f->plans[r];
     for (uint32_t i = 0; i < d->list.n; i++)
         vec_push(&k->reads, d->list.at[i].r);
+    note_all(f, d, r, k, WHY_reads_operand);
     if (k->plan.combine) {
         Fused *c = fused_new(f, FUSED_COMBINE, r, f->layout[r]);
         c->contract = r;
         c->plan = k->plan;
+        note(f, r, r, c, WHY_partial);
         k = c;
     }
     vec_push(&k->roots, r);
@@ -330,7 +385,10 @@ Fusion *fuse(Graph *g, const Target *t, Status *st)
     memset(f->first_buffer, 0xff, g->nodes.n * sizeof *f->first_buffer);
     place_roots(f);
     build_bodies(f);
-    return f;
+    if (check_steering(f, st))
+        return f;
+    fusion_free(f);
+    return NULL;
 }
 
 static void fused_free(Fused *k)
@@ -360,6 +418,7 @@ void fusion_free(Fusion *f)
         free(f->plans[r]);
     vec_free(&f->kernels);
     vec_free(&f->buffers);
+    vec_free(&f->met);
     vec_free(&f->flags);
     vec_free(&f->output_buf);
     vec_free(&f->report_buf);
@@ -367,6 +426,7 @@ void fusion_free(Fusion *f)
     vec_free(&f->assert_buf);
     free(f->live);
     free(f->root);
+    free(f->why);
     free(f->linear);
     free(f->alias);
     free(f->layout);

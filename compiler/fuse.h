@@ -22,6 +22,16 @@ typedef enum {
     FUSED_HALO                     /* zeroes the border of a buffer (launch.c) */
 } FusedKind;
 
+typedef enum {
+    WHY_none,
+#define WHY(name, text) WHY_##name,
+#include "fuse_reasons.def"
+#undef WHY
+    WHY_COUNT
+} Why;
+typedef struct { Ref value, reader; uint32_t kernel; uint8_t why; } Met;  /* reader, placed in kernel `kernel` (its seq), reads value: together or apart, and why;
+                                                                               value 0: why it is in that kernel and has none of its own */
+
 typedef enum { HOME_ARENA, HOME_INPUT, HOME_VAR, HOME_OUTPUT, HOME_WRITE, HOME_RUN, HOME_FLAGS } Home;
 
 typedef struct {
@@ -71,10 +81,12 @@ typedef struct {
     uint32_t     *first_buffer;    /* of a value: a list through Buffer.next */
     Ref          *alias;           /* a reshape that is the same memory as this value; 0: it is not */
     uint32_t     *kernel_of;       /* root -> kernel (before sorting), NONE */
+    uint8_t      *why;             /* Why it is a root, or is not */
     uint32_t     *uses_begin; Ref *users;  /* who reads a node: users[uses_begin[r] .. uses_begin[r+1]) */
     /* results */
     Vec(Fused *)  kernels;         /* in order of execution once built */
     Vec(Buffer)   buffers;
+    Vec(Met)      met;             /* in the order of decisions */
     Vec(Ref)      flags;           /* gathers and scatters, by the number of the flag they raise */
     Vec(uint32_t) output_buf, report_buf, write_buf, assert_buf;   /* where they stand when all has run; layouts are linear */
     uint32_t      run_buf, flags_buf;      /* buffers, NONE until used */
@@ -93,6 +105,8 @@ Ref  kept_as(const Fusion *f, Ref r);                      /* the node whose mem
 bool divides(const Graph *g, Ref reshape);                 /* does it need a row-major argument, because axes of its argument merge */
 Layout plain_layout(const Graph *g, Ref r);
 bool needs_region(const Graph *g, Ref r, int *loops);      /* ops lowered to regions; how many loops */
+const GraphHint *fuse_hint(const Graph *g, Ref r);         /* @fuse or @nofuse around r, the inner one */
+const GraphHint *nofuse_scope(const Graph *g, Ref r);      /* the statement under @nofuse that r belongs to; its kernels are shared with no other */
 bool is_split_concat(const Fusion *f, Ref r);              /* computed part by part */
 
 /* fuse.c */
@@ -111,6 +125,22 @@ void emit_relayout(Emit *e, bool to_blocks);
 /* fuse_compile.c: machine code for all kernels, from the cache as far as it has them. */
 /* dump_stage: NULL; "llvm" or "asm": everything is compiled anew and its text appended */
 bool fusion_compile(Fusion *f, CodeCache *cache, const char *dump_stage, Text *dump, Status *st);
+
+/* steer.c */
+bool check_steering(const Fusion *f, Status *st);          /* false: a pragma asks for what was not done; the message says why */
+
+/* explain.c */
+extern const char *const why_text[WHY_COUNT];
+Why why_apart(const Fusion *f, Ref value, const Fused *k); /* why kernel k reads a value from memory that another kernel makes */
+typedef struct { Vec(Ref) computed, read; } KernelNodes;   /* nodes whose values a kernel computes, its main one first; values of others that it reads */
+void kernel_nodes(const Fusion *f, const Fused *k, KernelNodes *out);
+void kernel_nodes_free(KernelNodes *n);
+/* The places in the user's text that a kernel computes, "a.graph:3, 7; b.graph:9"; most: of lines, 0: all. */
+void kernel_places(const Fusion *f, const Fused *k, uint32_t most, Text *out);
+/* Buffers that a kernel reads or writes: fn(ctx, buffer) once each. Packed weights count in place of the weights. */
+void kernel_buffers(const Fusion *f, const Fused *k, void (*fn)(void *ctx, uint32_t buffer), void *ctx);
+/* Who was fused with whom, and why not; sizes as formulas when n is 0. */
+void fusion_explain(const Fusion *f, const DimBind *binds, uint32_t n, bool json, Text *out);
 
 /* dump.c */
 void fusion_print(const Fusion *f, Text *out);             /* --stage fused: kernels, nodes, buffers */

@@ -170,6 +170,22 @@ static bool flows_plain(const Fusion *f, Ref r, const bool *plain)
     return false;
 }
 
+/* One number a channel: the same memory in both layouts, but without padding. */
+static bool is_channels(const Fusion *f, Ref r)
+{
+    const Graph *g = f->g;
+    return node(g, r)->rank == 4 && const_one(g, node_shape(g, r)[2]) && const_one(g, node_shape(g, r)[3]);
+}
+
+/* @layout(blocked) or @layout(rows) around r, where either can be had. */
+static bool asked_layout(const Fusion *f, Ref r, bool otherwise)
+{
+    const GraphHint *h = node_hint(f->g, r, HINT_LAYOUT);
+    if (!h || !may_block(f, r) || is_channels(f, r))
+        return otherwise;
+    return strcmp(h->args[0].word, "blocked") == 0;
+}
+
 static bool flows_blocked(const Fusion *f, Ref r, const bool *blocked, const bool *plain)
 {
     const Graph *g = f->g;
@@ -180,8 +196,8 @@ static bool flows_blocked(const Fusion *f, Ref r, const bool *blocked, const boo
         return f->plans[r]->out.block > 1;
     if (n->op == OP_reshape || n->op == OP_transpose)
         return false;
-    if (op_info[n->op].class == CLASS_REDUCE && const_one(g, node_shape(g, r)[2]) && const_one(g, node_shape(g, r)[3]))
-        return false;                      /* a number a channel: the same memory in both layouts, but without padding */
+    if (op_info[n->op].class == CLASS_REDUCE && is_channels(f, r))
+        return false;
     if (op_info[n->op].class == CLASS_ELEM && flows_plain(f, r, plain))
         return false;
     for (int i = 0; i < n->nargs; i++)
@@ -221,7 +237,7 @@ static void choose_layouts(Fusion *f)
         plain[r] = node(g, r)->op == OP_var || (op_info[node(g, r)->op].class == CLASS_ELEM && flows_plain(f, r, plain));
         if (!f->live[r] || is_external(g, r))
             continue;
-        blocked[r] = wanted[r] || flows_blocked(f, r, blocked, plain);
+        blocked[r] = asked_layout(f, r, wanted[r] || flows_blocked(f, r, blocked, plain));
         if (f->plans[r])
             f->layout[r] = f->plans[r]->out;
         else if (blocked[r])
@@ -255,10 +271,51 @@ bool is_split_concat(const Fusion *f, Ref r)
 
 /* ---- roots ---- */
 
-static void root(Fusion *f, Ref r)
+static void root(Fusion *f, Ref r, Why why)
 {
-    if (!is_external(f->g, r))
-        f->root[r] = true;
+    if (is_external(f->g, r) || f->root[r])
+        return;
+    f->root[r] = true;
+    f->why[r] = (uint8_t)why;
+}
+
+const GraphHint *fuse_hint(const Graph *g, Ref r)
+{
+    const GraphHint *h;
+    for (uint32_t i = node(g, r)->hint; i; i = h->up) {
+        h = &g->hints.at[i];
+        if (h->kind == HINT_FUSE || h->kind == HINT_NOFUSE)
+            return h;
+    }
+    return NULL;
+}
+
+static bool asks_fuse(const Graph *g, Ref r)
+{
+    const GraphHint *h = fuse_hint(g, r);
+    return h && h->kind == HINT_FUSE;
+}
+
+const GraphHint *nofuse_scope(const Graph *g, Ref r)
+{
+    const GraphHint *h = fuse_hint(g, r);
+    return h && h->kind == HINT_NOFUSE ? h : NULL;
+}
+
+
+/* Where values go into or out of a statement under @nofuse they are stored; what only says how they are read stays with the reader. */
+static void cut_boundary(Fusion *f, Ref r)
+{
+    const Graph     *g = f->g;
+    const GraphHint *own = nofuse_scope(g, r);
+    for (int i = 0; i < node(g, r)->nargs; i++) {
+        Ref              a = node_arg(g, r, i);
+        const GraphHint *other = nofuse_scope(g, a);
+        while (own != other && op_cost((Op)node(g, a)->op) == 0 && node(g, a)->nargs == 1)
+            a = node_arg(g, a, 0);
+        if (own != other && node(g, a)->nargs)
+            root(f, a, nofuse_scope(g, a) ? WHY_nofuse_makes : WHY_nofuse_reads);
+    }
 }
 
 static void natural_roots(Fusion *f)
@@ -266,32 +323,35 @@ static void natural_roots(Fusion *f)
     const Graph *g = f->g;
     int          loops;
     for (uint32_t i = 0; i < g->outputs.n; i++)
-        root(f, g->outputs.at[i].value);
+        root(f, g->outputs.at[i].value, WHY_result);
     for (uint32_t i = 0; i < g->reports.n; i++)
-        root(f, g->reports.at[i].value);
+        root(f, g->reports.at[i].value, WHY_result);
     for (uint32_t i = 0; i < g->writes.n; i++)
-        root(f, g->writes.at[i].value);
+        root(f, g->writes.at[i].value, WHY_result);
     for (uint32_t i = 0; i < g->asserts.n; i++)
-        root(f, g->asserts.at[i].cond);
+        root(f, g->asserts.at[i].cond, WHY_result);
     for (Ref r = 1; r < g->nodes.n; r++) {
         const Node *n = node(g, r);
         if (!f->live[r])
             continue;
         if (op_info[n->op].class == CLASS_CONTRACT) {
-            root(f, r);
-            root(f, node_arg(g, r, 0));
-            root(f, node_arg(g, r, 1));
+            root(f, r, WHY_contraction);
+            root(f, node_arg(g, r, 0), WHY_operand);
+            root(f, node_arg(g, r, 1), WHY_operand);
         }
-        if (n->op == OP_sum || n->op == OP_amax || needs_region(g, r, &loops))
-            root(f, r);
+        if (n->op == OP_sum || n->op == OP_amax)
+            root(f, r, WHY_reduction);
+        if (needs_region(g, r, &loops))
+            root(f, r, WHY_window);
         if (n->op == OP_concat && n->nargs > 3)
-            root(f, r);
+            root(f, r, WHY_many_parts);
         if (!pass_on(f->target->off, PASS_fuse) && op_cost((Op)n->op) > 0)
-            root(f, r);
+            root(f, r, WHY_op_alone);
+        cut_boundary(f, r);
         if (n->op == OP_reshape && divides(g, r)) {
             double v;
             if (!is_const_value(g, r, &v)) {
-                root(f, node_arg(g, r, 0));
+                root(f, node_arg(g, r, 0), WHY_reshaped);
                 f->linear[node_arg(g, r, 0)] = true;
             }
         }
@@ -349,8 +409,10 @@ static void drop_roots(Fusion *f, const bool *natural)
         cost[r] = cost_of(f, r, cost);
         for (uint32_t i = f->uses_begin[r]; i < f->uses_begin[r + 1]; i++)
             wide |= multiplies(f, f->users[i], r, cost);
-        if (f->root[r] && !natural[r] && !wide && cost[r] <= CHEAP)
+        if (f->root[r] && !natural[r] && !wide && cost[r] <= CHEAP) {
             f->root[r] = false;
+            f->why[r] = WHY_cheap;
+        }
     }
     free(cost);
 }
@@ -373,9 +435,12 @@ static void cut_roots(Fusion *f)
             moved |= op_info[node(g, u)->op].class != CLASS_ELEM;
             wide |= multiplies(f, u, r, cost);
         }
-        bool again = who == MANY || (n > 1 && moved);
-        if (!f->root[r] && (wide || (again && cost[r] > cheap) || (who != MANY && who != NOBODY && size[who] > MOST_INLINED && cost[r] > LOAD_COST)))
-            f->root[r] = true;
+        bool again = who == MANY || (n > 1 && moved), full = who != MANY && who != NOBODY && size[who] > MOST_INLINED && cost[r] > LOAD_COST;
+        bool dear = again && cost[r] > cheap, asked = dear && asks_fuse(g, r);
+        if (wide || (dear && !asked) || full)
+            root(f, r, wide ? WHY_many_times : full ? WHY_kernel_full : WHY_dear);
+        else if (!f->root[r])
+            f->why[r] = asked ? WHY_asked : again ? WHY_cheap : WHY_one_reader;
         owner[r] = who;
         if (!f->root[r] && who != MANY && who != NOBODY)
             size[who]++;
@@ -403,6 +468,7 @@ void choose_roots(Fusion *f)
     uint32_t n = f->g->nodes.n;
     f->live = xmalloc(n);
     f->root = xmalloc(n);
+    f->why = xmalloc(n);
     f->linear = xmalloc(n);
     f->alias = xmalloc(n * sizeof *f->alias);
     f->layout = xmalloc(n * sizeof *f->layout);

@@ -367,7 +367,7 @@ static uint32_t gradient_hint(Graph *g)
 bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit)
 {
     Back     b = { g, xmalloc(y + 1), xmalloc(y + 1), xmalloc((y + 1) * sizeof(Ref)) };
-    Loc      loc = g->loc;
+    Loc      loc = g->loc, use = g->use;
     uint32_t chain = g->chain, hint = g->hint;
     bool     ok = true;
     g->hint = gradient_hint(g);
@@ -387,6 +387,7 @@ bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit)
             ok = false;
         } else if (b.adj[r]) {
             g->loc = node(g, r)->loc;            /* a gradient's place is the place of what it differentiates */
+            g->use = node(g, r)->use;
             g->chain = node(g, r)->chain;
             rules[node(g, r)->op](&b, r, b.adj[r]);
         }
@@ -394,6 +395,7 @@ bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit)
     for (int i = 0; i < n; i++)
         out[i] = ok && wrt[i] && wrt[i] <= y ? b.adj[wrt[i]] : 0;
     g->loc = loc;
+    g->use = use;
     g->chain = chain;
     g->hint = hint;
     free(b.wanted);

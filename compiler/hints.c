@@ -13,9 +13,9 @@
 const HintInfo hint_info[HINT_COUNT] = {
     [HINT_NONE] = { "", "", 0, "" },
     [HINT_REMAT] = { "remat", "", 0, "the backward pass computes these values again instead of keeping them" },
-    [HINT_FUSE] = { "fuse", "", 0, "" },
-    [HINT_NOFUSE] = { "nofuse", "", 0, "" },
-    [HINT_LAYOUT] = { "layout", "w", 1, "" },
+    [HINT_FUSE] = { "fuse", "", 0, "what the statement computes and reads again is one kernel; nothing of it is stored because it is dear to compute again" },
+    [HINT_NOFUSE] = { "nofuse", "", 0, "the statement's kernels do nothing else: what it reads and what it computes is stored" },
+    [HINT_LAYOUT] = { "layout", "w", 1, "blocked: values of rank 4 are stored in blocks of channels; rows: row by row" },
     [HINT_BLOCK] = { "block", "nn", 1, "" },
     [HINT_GRADIENT] = { "gradient", "", 0, "" },
 };
@@ -38,7 +38,7 @@ const GraphHint *node_hint(const Graph *g, Ref r, HintKind kind)
 
 static bool equal_hints(const GraphHint *a, const GraphHint *b)
 {
-    bool same = a->kind == b->kind && a->up == b->up && a->nargs == b->nargs && a->loc.file == b->loc.file && a->loc.line == b->loc.line && a->loc.col == b->loc.col;
+    bool same = a->kind == b->kind && a->up == b->up && a->serial == b->serial && a->nargs == b->nargs && a->loc.file == b->loc.file && a->loc.line == b->loc.line && a->loc.col == b->loc.col;
     for (uint32_t i = 0; i < a->nargs && same; i++)
         same = a->args[i].word == b->args[i].word && a->args[i].num == b->args[i].num;
     return same;

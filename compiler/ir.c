@@ -172,7 +172,7 @@ Ref make_node(Graph *g, Op op, Dtype dtype, int rank, const Dim *shape, int narg
             return g->buckets[k];
 
     Node x = { .op = (uint8_t)op, .dtype = (uint8_t)t.dtype, .rank = (uint8_t)t.rank, .flags = (uint8_t)op_info[op].flags, .nargs = (uint16_t)nargs, .nattrs = (uint16_t)nattrs,
-               .value = value, .loc = g->loc, .chain = g->chain, .hint = g->hint };
+               .value = value, .loc = g->loc, .use = g->use, .chain = g->chain, .hint = g->hint };
     const Dim *dims = t.shape;
     APPEND(&g->dims_pool, dims, t.rank, &x.shape);
     APPEND(&g->arg_pool, args, nargs, &x.args);
@@ -180,6 +180,20 @@ Ref make_node(Graph *g, Op op, Dtype dtype, int rank, const Dim *shape, int narg
     MAKE_ROOM(&g->nodes, 1);
     g->nodes.at[g->nodes.n] = x;
     return g->buckets[k] = g->nodes.n++;
+}
+
+const char *place_text(const Graph *g, Loc loc, char *buf, size_t size)
+{
+    if (size == 0)
+        return "";
+    buf[0] = 0;
+    if (loc.line == 0)
+        return buf;
+    if (g->sources && loc.file < g->sources->files.n)
+        snprintf(buf, size, "%s:%u", g->sources->files.at[loc.file].path, loc.line);
+    else
+        snprintf(buf, size, "line %u", loc.line);
+    return buf;
 }
 
 /* ---- copying ---- */
@@ -209,7 +223,7 @@ static void copy_checks(Graph *to, const Graph *from)
 
 Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
 {
-    Loc      loc = to->loc;
+    Loc      loc = to->loc, use = to->use;
     uint32_t chain = to->chain, hint = to->hint;
     Vec(Ref) todo = { 0 };
     assert(to != from && to->dims == from->dims);
@@ -233,6 +247,7 @@ Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
         for (int i = 0; i < n->nargs; i++)
             mapped[i] = map[args[i]];
         to->loc = n->loc;
+        to->use = n->use;
         to->chain = copy_chain(to, from->chains.at[n->chain]);
         to->hint = hint_copy(to, from, n->hint);
         map[x] = make_node(to, (Op)n->op, (Dtype)n->dtype, n->rank, node_shape(from, x), n->nargs, mapped, n->nattrs, node_attrs(from, x), n->value);
@@ -241,6 +256,7 @@ Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
     }
     vec_free(&todo);
     to->loc = loc;
+    to->use = use;
     to->chain = chain;
     to->hint = hint;
     return map[r];

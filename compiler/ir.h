@@ -74,6 +74,7 @@ typedef struct {
     uint32_t shape, args, attrs;   /* offsets into the pools */
     double   value;                /* OP_const */
     Loc      loc;
+    Loc      use;                  /* loc, or where the user's own text leads there when loc is in the library; line 0: not known */
     uint32_t chain;                /* index into g->chains: how the elaborator came here; 0 none */
     uint32_t hint;                 /* index into g->hints: the innermost pragma that it stands under; 0 none */
 } Node;
@@ -83,7 +84,8 @@ typedef struct {
 typedef enum { HINT_NONE, HINT_REMAT, HINT_FUSE, HINT_NOFUSE, HINT_LAYOUT, HINT_BLOCK, HINT_GRADIENT, HINT_COUNT } HintKind;
 enum { MAX_HINT_ARGS = 4 };
 typedef struct { const char *word; int64_t num; } HintArg;                       /* word: interned, or NULL: num */
-typedef struct { HintKind kind; uint32_t up; uint32_t nargs; HintArg args[MAX_HINT_ARGS]; Loc loc; } GraphHint;   /* up: the hint around it, 0 none */
+typedef struct { HintKind kind; uint32_t up, serial, nargs; HintArg args[MAX_HINT_ARGS]; Loc loc; } GraphHint;   /* up: the hint around it, 0 none; serial: differs where
+                                                                                    a statement runs again (repeat, modules applied twice) */
 typedef struct { const char *name, *args; int least; const char *doc; } HintInfo;     /* args: 'w' a word, 'n' a number, each of them once; least: so many must be there */
 extern const HintInfo hint_info[HINT_COUNT];
 
@@ -120,7 +122,7 @@ struct Graph {
     Vec(GraphAssert) asserts;
     Vec(GraphCheck)  checks;
     uint32_t   *buckets, nbuckets; /* hash-cons table */
-    Loc         loc;               /* given to nodes made from now on */
+    Loc         loc, use;          /* given to nodes made from now on */
     uint32_t    chain, hint;
 };
 
@@ -131,8 +133,12 @@ static inline const Node    *node(const Graph *g, Ref r)       { return &g->node
 static inline const Dim     *node_shape(const Graph *g, Ref r) { return &g->dims_pool.at[g->nodes.at[r].shape]; }
 static inline const Ref     *node_args(const Graph *g, Ref r)  { return &g->arg_pool.at[g->nodes.at[r].args]; }
 static inline const int64_t *node_attrs(const Graph *g, Ref r) { return &g->attr_pool.at[g->nodes.at[r].attrs]; }
+static inline Loc            node_use(const Graph *g, Ref r) { return g->nodes.at[r].use.line ? g->nodes.at[r].use : g->nodes.at[r].loc; }
 static inline Ref            node_arg(const Graph *g, Ref r, int i) { return node_args(g, r)[i]; }
 /* (these pointers are good until the next node is made) */
+
+/* "dcgan.graph:19", "line 19" without g->sources, "" without a line. */
+const char *place_text(const Graph *g, Loc loc, char *buf, size_t size);
 
 /* hints.c: the hint of that kind that r stands under, the innermost first; NULL: none. hint_add: equal hints are one. hint_copy: `hint` of another graph, with those around it. */
 const GraphHint *node_hint(const Graph *g, Ref r, HintKind kind);

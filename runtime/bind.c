@@ -9,20 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *place_text(const Graph *g, Loc loc, char *buf, size_t size)
-{
-    if (size == 0)
-        return "";
-    buf[0] = 0;
-    if (loc.line == 0)
-        return buf;
-    if (g->sources && loc.file < g->sources->files.n)
-        snprintf(buf, size, "%s:%u", g->sources->files.at[loc.file].path, loc.line);
-    else
-        snprintf(buf, size, "line %u", loc.line);
-    return buf;
-}
-
 /* One axis somewhere that must have a size. who: "input 'photo'"; whole pattern and actual shape for the message. */
 typedef struct { Dim pattern; int64_t size; int axis, rank; const Dim *patterns; const int64_t *sizes; const char *who; bool done; } Axis;
 typedef Vec(Axis) Axes;

@@ -34,7 +34,6 @@ bool session_options(const Given *g, SessionOptions *o);
 bool open_session(const Given *g, bool tests, Session *s);
 int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* "pastiche: ..." on stderr; returns 1 */
 
-void json_text(Text *t, const char *s);                          /* s as a JSON string, appended */
 int  check_memory(const Given *g, const Session *s);             /* cli_memory.c: pastiche check --memory; the exit status */
 
 #define SESSION_OPTIONS                                                                                   \
@@ -65,5 +64,6 @@ int command_train(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_profile(int argc, char **argv);
+int command_explain(int argc, char **argv);
 
 #endif

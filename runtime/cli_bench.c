@@ -55,14 +55,15 @@ static void bench_close(Bench *b)
     session_close(&b->s);
 }
 
-static bool bench_open(Bench *b, const Given *given)
+/* The file, the graph and its inputs; symbolic: without inputs when no sizes are given. */
+static bool bench_inputs(Bench *b, const Given *given, bool symbolic)
 {
     Status st = { 0 };
     *b = (Bench){ 0 };
     if (!open_session(given, false, &b->s))
         return false;
     b->g = session_find_graph(&b->s, given->words[1], &st);
-    if (!b->g || !session_prepare(&b->s, b->g, &st)) {
+    if (!b->g || (!symbolic && !session_prepare(&b->s, b->g, &st))) {
         complain("%s", st.message);
         return false;
     }
@@ -70,10 +71,20 @@ static bool bench_open(Bench *b, const Given *given)
         complain("%s", st.message);
         return false;
     }
+    if (symbolic && !option_given(given, "--size"))
+        return true;
     b->inputs = xmalloc((b->g->inputs.n + 1) * sizeof *b->inputs);
     for (uint32_t i = 0; i < b->g->inputs.n; i++)
         if (!make_input(b, given, i))
             return false;
+    return true;
+}
+
+static bool bench_open(Bench *b, const Given *given)
+{
+    Status st = { 0 };
+    if (!bench_inputs(b, given, false))
+        return false;
     double from = clock_seconds();
     b->p = program_new(b->s.model, b->g, &b->s.options.exec, &st);
     b->compile = clock_seconds() - from;
@@ -201,6 +212,34 @@ int command_profile(int argc, char **argv)
         program_profile(b.p, &out);
         fputs(out.n ? out.at : "nothing was measured: the reference backend has no kernels\n", stdout);
     }
+    text_free(&out);
+    bench_close(&b);
+    return !ok;
+}
+
+int command_explain(int argc, char **argv)
+{
+    static const Option options[] = {
+        { "--size", "INPUT=1x3x512x512", "how large an input is; may be repeated. Without, bytes are formulas" },
+        { "--json", NULL, "one JSON object" },
+        SESSION_OPTIONS,
+        EXEC_OPTIONS,
+    };
+    static const Command c = { "explain", "FILE NAME [--size INPUT=1x3x512x512]... [--json]",
+                               "Tells for each kernel of a step or an export which ops it does, what it reads from other kernels, why, and the bytes that this moves or saves.", options,
+                               COUNT(options), 2, 2 };
+    static Given g;
+    Bench        b;
+    Text         out = { 0 };
+    Status       st = { 0 };
+    int          status = parse_options(&c, argc, argv, &g);
+    if (status >= 0)
+        return status;
+    bool ok = bench_inputs(&b, &g, true);
+    if (ok && !program_explain(b.s.model, b.g, &b.s.options.exec, b.inputs, NULL, option_given(&g, "--json"), &out, &st))
+        ok = !complain("%s", st.message);
+    if (ok)
+        fputs(out.at, stdout);
     text_free(&out);
     bench_close(&b);
     return !ok;

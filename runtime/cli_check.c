@@ -8,20 +8,6 @@
 
 /* ---- check ---- */
 
-void json_text(Text *t, const char *s)
-{
-    text_add(t, "\"");
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            text_addf(t, "\\%c", *s);
-        else if ((unsigned char)*s < 32)
-            text_addf(t, "\\u%04x", (unsigned char)*s);
-        else
-            text_addn(t, s, 1);
-    }
-    text_add(t, "\"");
-}
-
 static const char *shape_text(const Model *m, const Dim *shape, int rank, Arena *a)
 {
     Text t = { 0 };
@@ -144,11 +130,11 @@ static void json_shape(const Model *m, const Dim *shape, int rank, Arena *a, Tex
 static void json_graph(const Model *m, const char *name, const Graph *g, bool first, Arena *a, Text *t)
 {
     text_add(t, first ? "" : ", ");
-    json_text(t, name);
+    text_json(t, name);
     text_add(t, ": {\"inputs\": {");
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         text_add(t, i ? ", " : "");
-        json_text(t, g->inputs.at[i].name);
+        text_json(t, g->inputs.at[i].name);
         text_add(t, ": ");
         json_shape(m, g->inputs.at[i].shape, g->inputs.at[i].rank, a, t);
     }
@@ -156,14 +142,14 @@ static void json_graph(const Model *m, const char *name, const Graph *g, bool fi
     for (uint32_t i = 0; i < g->outputs.n; i++) {
         Type o = node_type(g, g->outputs.at[i].value);
         text_add(t, i ? ", " : "");
-        json_text(t, g->outputs.at[i].name);
+        text_json(t, g->outputs.at[i].name);
         text_add(t, ": ");
         json_shape(m, o.shape, o.rank, a, t);
     }
     text_add(t, "}, \"reports\": [");
     for (uint32_t i = 0; i < g->reports.n; i++) {
         text_add(t, i ? ", " : "");
-        json_text(t, g->reports.at[i].name);
+        text_json(t, g->reports.at[i].name);
     }
     text_add(t, "]}");
 }
@@ -174,12 +160,12 @@ static void json_check(const Model *m, Arena *a, Text *t)
     for (uint32_t i = 0; i < m->nets.n; i++) {
         const Net *n = &m->nets.at[i];
         text_add(t, i ? ", " : "");
-        json_text(t, n->name);
+        text_json(t, n->name);
         text_addf(t, ": {\"parameters\": %lld, \"layers\": [", (long long)parameters(m, n));
         for (uint32_t k = 0; k < n->rows.n; k++) {
             const LayerRow *r = &n->rows.at[k];
             text_add(t, k ? ", {\"path\": " : "{\"path\": ");
-            json_text(t, r->path);
+            text_json(t, r->path);
             text_addf(t, ", \"op\": \"%s\", \"output\": ", r->op);
             json_shape(m, r->out.shape, r->out.rank, a, t);
             text_addf(t, ", \"parameters\": %lld, \"mflop\": %.6g, \"bytes\": %.0f}", (long long)r->params, 2e-6 * at_nominal(m, n, r->macs), 4 * at_nominal(m, n, elements(m, &r->out)));
@@ -195,7 +181,7 @@ static void json_check(const Model *m, Arena *a, Text *t)
     text_add(t, "}, \"trains\": [");
     for (uint32_t i = 0; i < m->trains.n; i++) {
         text_add(t, i ? ", " : "");
-        json_text(t, m->trains.at[i].name);
+        text_json(t, m->trains.at[i].name);
     }
     text_add(t, "]}\n");
 }

@@ -58,19 +58,19 @@ static void print_memory(const char *kind, const char *name, const MemoryReport 
 
 static void json_memory(const char *name, const MemoryReport *m, Text *t)
 {
-    json_text(t, name);
+    text_json(t, name);
     text_addf(t, ": {\"arena\": %lld, \"bound\": %lld, \"variables\": %lld, \"new_values\": %lld, \"inputs\": %lld, \"results\": %lld, \"kernels\": %u, \"peak_kernel\": %u, \"peak_at\": ",
               (long long)m->arena, (long long)m->bound, (long long)m->variables, (long long)m->fresh, (long long)m->inputs, (long long)m->results, m->kernels, m->kernel);
-    json_text(t, m->at);
+    text_json(t, m->at);
     text_add(t, ", \"live\": [");
     for (uint32_t i = 0; i < m->live.n; i++) {
         const MemoryItem *v = &m->live.at[i];
         text_addf(t, "%s{\"bytes\": %lld, \"value\": ", i ? ", " : "", (long long)v->bytes);
-        json_text(t, v->what);
+        text_json(t, v->what);
         text_add(t, ", \"type\": ");
-        json_text(t, v->type);
+        text_json(t, v->type);
         text_add(t, ", \"at\": ");
-        json_text(t, v->place);
+        text_json(t, v->place);
         text_add(t, "}");
     }
     text_add(t, "]}");

@@ -53,6 +53,9 @@ typedef struct {
 bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *inputs, MemoryReport *out, Status *st);
 void program_memory_free(MemoryReport *r);
 
+/* Appended: which ops became one kernel, which did not, and why (../compiler/explain.c); sizes as formulas, or numbers when inputs are given. */
+bool program_explain(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, const Tensor *vars, bool json, Text *out, Status *st);
+
 /* Starts measuring kernels; called again, appends what the passes since then took by kernel, dearest first, and starts anew. Native programs only. */
 void program_profile(Program *p, Text *out);
 
@@ -69,8 +72,6 @@ bool bind_sizes(const Graph *g, const Tensor *inputs, DimBind *binds, uint32_t *
 bool bind_inputs(const Graph *g, const Tensor *inputs, DimBind *binds, uint32_t *n, uint32_t max, Status *st);
 bool bind_vars(const Graph *g, const Tensor *vars, DimBind *binds, uint32_t *n, uint32_t max, Status *st);
 bool check_sizes(const Graph *g, const DimBind *binds, uint32_t n, Status *st);
-/* "dcgan.graph:19", "line 19" without g->sources, "" without a line. */
-const char *place_text(const Graph *g, Loc loc, char *buf, size_t size);
 
 /* The whole graph on the reference backend (program_ref.c): as program_run. nan_checks: fail with the place of the first number that is not finite
  * when an output, a report or a written variable holds one. */

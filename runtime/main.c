@@ -14,6 +14,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "show", command_show, "FILE --of STEP_OR_EXPORT --stage STAGE", "show a graph at a stage of compilation" },
     { "bench", command_bench, "FILE NAME [--size INPUT=1x3x512x512]...", "measure a step or an export" },
     { "profile", command_profile, "FILE NAME [--size INPUT=1x3x512x512]...", "show what each kernel takes" },
+    { "explain", command_explain, "FILE NAME [--size INPUT=1x3x512x512]... [--json]", "say what was fused with what, and why" },
     { "fmt", command_fmt, "[--check] FILE...", "format files" },
     { "ops", command_ops, "[NAME]", "the manual of the primitive ops" },
     { "sources", command_sources, "", "the manual of the data sources" },
