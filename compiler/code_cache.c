@@ -48,7 +48,7 @@ CodeCache *code_cache(const Target *t, bool on_disk)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&lock);
     CodeCache *c = all;
-    while (c && (c->target.isa != t->isa || c->target.winograd != t->winograd || c->on_disk != on_disk || strcmp(c->target.features, t->features) != 0))
+    while (c && (c->target.isa != t->isa || c->target.winograd != t->winograd || c->target.debug != t->debug || c->on_disk != on_disk || strcmp(c->target.features, t->features) != 0))
         c = c->next;
     if (!c) {
         c = cache_new(t, on_disk);

@@ -2,6 +2,7 @@
  * kernels need no cleaning passes to get good machine code from constant sizes. No operation, layout or schedule is known here.
  */
 #include "emit.h"
+#include "debug_code.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -75,11 +76,13 @@ void emit_begin(Emit *e, const Target *t, DimTable *dims, Kernel *k, const char 
     LLVMPositionBuilderAtEnd(e->b, e->entry);
     LLVMBuildBr(e->b, body);
     LLVMPositionBuilderAtEnd(e->b, body);
+    debug_begin(e, symbol);
 }
 
 void emit_end(Emit *e)
 {
     LLVMBuildRetVoid(e->b);
+    debug_end(e);
     LLVMDisposeBuilder(e->b);
     e->b = NULL;
     vec_free(&e->arg_values);

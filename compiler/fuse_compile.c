@@ -98,6 +98,12 @@ static void describe(Fusion *f, Fused *k)
         contraction_text(f, k, &t);
         k->kernel.bufs.n = 0;              /* emission fills them */
     }
+    if (f->target->debug) {
+        char where[256];
+        k->kernel.graph = f->g;
+        k->kernel.node = r;
+        text_addf(&t, "place %s\n", place_text(f->g, node_use(f->g, r), where, sizeof where));
+    }
     k->text = t.at;
 }
 

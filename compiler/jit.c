@@ -11,6 +11,7 @@
  */
 #include "emit.h"
 #include "code_image.h"
+#include "debug_code.h"
 #include "llvm_late.h"
 
 #include <assert.h>
@@ -122,6 +123,7 @@ typedef struct {
     char          **dumps;         /* a text a kernel, or NULL */
     CodeImage      *images;        /* by kernel; without bytes: */
     LLVMMemoryBufferRef *objects;  /* what needs a linker */
+    Text           *debug;         /* objects to show to gdb and perf, of kernels with debug information; NULL */
     pthread_mutex_t emit_lock, lock;
     Status          status;
 } Work;
@@ -175,11 +177,29 @@ static char *dump_text(const char *stage, LLVMModuleRef m, LLVMTargetMachineRef 
     return copy;
 }
 
+static void object_code(Work *w, uint32_t i, LLVMTargetMachineRef tm, LLVMModuleRef module, const char *symbol, Status *st)
+{
+    char *why = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(tm, module, LLVMObjectFile, &why, &w->objects[i])) {
+        status_fail(st, "kernel %s: no machine code: %s", w->kernels[i]->name, why);
+        LLVMDisposeMessage(why);
+        return;
+    }
+    const char *bytes = LLVMGetBufferStart(w->objects[i]);
+    size_t      size = LLVMGetBufferSize(w->objects[i]);
+    if (w->debug)
+        text_addn(&w->debug[i], bytes, size);
+    if (image_of_object(bytes, size, symbol, &w->images[i])) {
+        LLVMDisposeMemoryBuffer(w->objects[i]);
+        w->objects[i] = NULL;
+    }
+}
+
 static void compile_one(Work *w, uint32_t i, LLVMTargetMachineRef tm, Status *st)
 {
     Kernel *k = w->kernels[i];
     Emit    e;
-    char    symbol[96], *why = NULL;
+    char    symbol[96];
     symbol_of(w, i, symbol, sizeof symbol);
     pthread_mutex_lock(&w->emit_lock);
     emit_begin(&e, &w->jit->target, w->dims, k, symbol);
@@ -195,13 +215,7 @@ static void compile_one(Work *w, uint32_t i, LLVMTargetMachineRef tm, Status *st
     if (optimise(k, e.module, tm, st)) {
         if (w->dump_stage)
             w->dumps[i] = dump_text(w->dump_stage, e.module, tm);
-        if (LLVMTargetMachineEmitToMemoryBuffer(tm, e.module, LLVMObjectFile, &why, &w->objects[i])) {
-            status_fail(st, "kernel %s: no machine code: %s", k->name, why);
-            LLVMDisposeMessage(why);
-        } else if (image_of_object(LLVMGetBufferStart(w->objects[i]), LLVMGetBufferSize(w->objects[i]), symbol, &w->images[i])) {
-            LLVMDisposeMemoryBuffer(w->objects[i]);
-            w->objects[i] = NULL;
-        }
+        object_code(w, i, tm, e.module, symbol, st);
     }
     LLVMDisposeModule(e.module);
     LLVMContextDispose(e.cx);
@@ -316,6 +330,17 @@ static bool link_objects(Work *w, Status *st)
     return true;
 }
 
+/* Shows linked kernels to gdb and perf. */
+static void register_all(const Work *w)
+{
+    for (uint32_t i = 0; i < w->n; i++) {
+        char symbol[96];
+        symbol_of(w, i, symbol, sizeof symbol);
+        if (w->debug[i].n)
+            debug_register(w->kernels[i], symbol, w->debug[i].at, w->debug[i].n);
+    }
+}
+
 bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, EmitOne emit_one, void *ctx, const char *dump_stage, Text *dump, Status *st)
 {
     if (n == 0)
@@ -324,6 +349,7 @@ bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, Emi
     w.objects = xmalloc(n * sizeof *w.objects);
     w.images = xmalloc(n * sizeof *w.images);
     w.dumps = xmalloc(n * sizeof *w.dumps);
+    w.debug = j->target.debug ? xmalloc(n * sizeof *w.debug) : NULL;
     pthread_mutex_init(&w.emit_lock, NULL);
     pthread_mutex_init(&w.lock, NULL);
     run_workers(&w);
@@ -332,7 +358,11 @@ bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, Emi
         ok = place_images(&w, st) && link_objects(&w, st);
     else
         status_fail(st, "%s", w.status.message);
+    if (ok && w.debug)
+        register_all(&w);
     for (uint32_t i = 0; i < n; i++) {
+        if (w.debug)
+            text_free(&w.debug[i]);
         if (w.objects[i])
             LLVMDisposeMemoryBuffer(w.objects[i]);
         free(w.images[i].bytes);
@@ -343,6 +373,7 @@ bool jit_compile(Jit *j, DimTable *dims, Kernel *const *kernels, uint32_t n, Emi
     free(w.objects);
     free(w.images);
     free(w.dumps);
+    free(w.debug);
     pthread_mutex_destroy(&w.emit_lock);
     pthread_mutex_destroy(&w.lock);
     j->generation++;

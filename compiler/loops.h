@@ -62,6 +62,7 @@ typedef struct {
     int64_t  imm;
     double   value;
     uint32_t deps;                         /* loops the result varies with, by bit */
+    Ref      node;                         /* that it was first made for; 0: no one. No part of what it is */
 } Ins;
 
 typedef struct { Dim extent; bool reduced; } LoopDim;
@@ -88,6 +89,7 @@ typedef struct Body {
     uint8_t  group[MAX_LOOPS], inner[MAX_LOOPS];   /* inner: the last loop of a group, whose coefficient stands for the group's */
     Dim      extent[MAX_LOOPS];
     Vec(Ins)    ins;                       /* [0] unused */
+    Ref         node;                      /* that instructions are made for now */
     Vec(Index)  index;                     /* [0] is the constant 0 */
     Vec(Region) region;                    /* [0] unused: the body itself */
     Root     root[MAX_ROOTS]; uint32_t nroots;

@@ -268,6 +268,7 @@ Val body_ins(Body *b, DimTable *d, Ins i)
         if (same_ins(&b->ins.at[b->buckets[h % b->nbuckets]], &i))
             return b->buckets[h % b->nbuckets];
     i.deps = deps_of(b, &i);
+    i.node = b->node;
     vec_push(&b->ins, i);
     b->buckets[h % b->nbuckets] = b->ins.n - 1;
     return b->ins.n - 1;

@@ -3,6 +3,7 @@
  * Loads are contiguous vector loads where the lanes' stride is 1, one scalar load where it is 0, gathers otherwise. A masked load never
  * touches memory of lanes that are off. Which loops run around all this is loops_emit.c's matter.
  */
+#include "debug_code.h"
 #include "loops_walk.h"
 
 #include <assert.h>
@@ -513,6 +514,7 @@ static LLVMValueRef emit_runtime(Walk *w, const Ins *s)
 static void emit_ins(Walk *w, uint32_t i)
 {
     const Ins *s = &w->b->ins.at[i];
+    debug_place(w->e, s->node);
     switch (s->op) {
     case L_CONST:   w->val[i] = emit_const(w, s); break;
     case L_ACC:     w->val[i] = w->acc; break;

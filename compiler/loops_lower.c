@@ -205,7 +205,10 @@ Val lower_value(Lower *lo, Ref r, const IndexId *at, Val mask)
     if (found)
         return *slot;
     Stored s;
+    Ref    outer = lo->b->node;
+    lo->b->node = r;
     Val    v = lo->stored(lo->ctx, r, false, &s) ? load_stored(lo, r, &s, at, mask) : lower_node(lo, r, at, mask);
+    lo->b->node = outer;
     *memo_slot(lo, r, at, rank, mask, &found) = v;
     return v;
 }

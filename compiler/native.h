@@ -12,6 +12,7 @@
 #define PASTICHE_NATIVE_H
 
 #include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
 
 #include "ir.h"
 
@@ -27,6 +28,7 @@ typedef struct {
     bool        fma;
     const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
     uint8_t     winograd;          /* where convolutions use fewer multiplications (contract_winograd.c) */
+    bool        debug;             /* kernels with debug information, each compiled for its own place (debug_code.h) */
     Passes      off;               /* passes that planning does without; code does not depend on it but through plans */
 } Target;
 bool target_detect(const char *force, Target *t, Status *st);   /* force: NULL, "avx512", "avx2", "baseline"; fails when the machine lacks it */
@@ -54,6 +56,7 @@ typedef struct Kernel {
     Dim         tasks;             /* independent tasks; 1: run by one thread. The launcher starts min(tasks, threads) threads */
     Dim         flops;             /* for the decision to go parallel and for reports */
     Loc         loc;
+    const Graph *graph; Ref node;  /* with debug information: whose text it comes from, the main node; NULL */
     KernelFn    fn;
     const uint8_t *code;           /* the image that fn is in (code_image.h), in executable memory; NULL: fn was linked another way */
     uint32_t    code_size;
@@ -70,6 +73,7 @@ typedef struct Emit {
     LLVMValueRef   fn, bufs, args, tid, nthreads;   /* the function and its parameters */
     Vec(LLVMValueRef) arg_values, buf_values;       /* args and buffer bases, loaded once in the entry block (dim_value, buf_base of emit.h) */
     LLVMBasicBlockRef entry;                        /* allocas and argument loads go here */
+    LLVMDIBuilderRef di; LLVMMetadataRef di_function;   /* debug_code.c; NULL without */
 } Emit;
 
 /* Where an element or vector of elements stands, as LLVM i64 values. For rank-4 blocked values lanes run over c = cb*V .. cb*V+V-1;

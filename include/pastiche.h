@@ -38,6 +38,7 @@ typedef struct {
     const char *cpu;               /* "avx512", "avx2", "baseline"; NULL: what the machine has */
     bool        exact;             /* convolutions summed as they are written: no Winograd, which is faster and whose error is some 3e-6, normwise, in place of 1e-6 */
     const char *passes;            /* "-fuse,-layout": parts of compilation to do without (`pastiche passes` lists them); NULL: all are on */
+    bool        debug_kernels;     /* gdb and perf show kernels by the lines of graph files; so does PASTICHE_DEBUG_KERNELS=1 in the environment */
     bool        no_cache;          /* compile everything anew and keep nothing. Without it compiled kernels are kept in $PASTICHE_CACHE (a folder, or "off"), else
                                     * $XDG_CACHE_HOME/pastiche, else ~/.cache/pastiche, at most $PASTICHE_CACHE_MIB (256) MiB, and the next start compiles nothing */
     uint64_t    seed;

@@ -166,7 +166,7 @@ bool session_options(const Given *g, SessionOptions *o)
             return false;
         }
     o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact"), .off = off,
-                             .no_cache = option_given(g, "--no-cache") };
+                             .no_cache = option_given(g, "--no-cache"), .debug_kernels = option_given(g, "--debug-kernels") };
     o->seed = (uint64_t)seed;
     return true;
 }

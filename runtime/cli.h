@@ -46,6 +46,7 @@ int  check_memory(const Given *g, const Session *s);             /* cli_memory.c
     { "--exact", NULL, "convolutions summed as they are written: slower, an error half as large" },           \
     { "--passes", "-NAME,...", "switch passes off (pastiche passes lists them)" },                            \
     { "--no-cache", NULL, "compile everything anew, keep nothing on disk" },                                  \
+    { "--debug-kernels", NULL, "gdb and perf show kernels by the lines of graph files" },                     \
     { "--seed", "N", "seed of all random numbers (default 0)" }
 
 struct pastiche_model;

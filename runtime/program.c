@@ -43,7 +43,7 @@ static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *
     if (!native_target(&p->o, t, st))
         return false;
     p->f = fuse(p->g, t, st);
-    return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache), dump_stage, dump, st);
+    return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st);
 }
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)

@@ -1,6 +1,8 @@
 /* program_make.c - what a native program is made from: the caller's graph, copied and simplified, and the machine it is compiled for. */
 #include "program.h"
 
+#include "../compiler/debug_code.h"
+
 #include <stdlib.h>
 
 static Graph *clone_graph(const Model *m, const Graph *g)
@@ -50,5 +52,6 @@ bool native_target(const ExecOptions *o, Target *t, Status *st)
         return false;
     t->winograd = o->exact || !pass_on(o->off, PASS_winograd) ? WINOGRAD_NEVER : WINOGRAD_PAYS;
     t->off = o->off;
+    t->debug = o->debug_kernels || debug_wanted();
     return true;
 }
