@@ -8,6 +8,7 @@
 
 #include "cli_size.h"
 #include "clock.h"
+#include "files.h"
 #include "peak.h"
 
 typedef struct {
@@ -191,28 +192,43 @@ int command_bench(int argc, char **argv)
     return took > 0 ? 0 : 1;
 }
 
+/* What was measured, as a table and, where it is asked for, a trace. */
+static bool tell_profile(const Bench *b, const char *trace)
+{
+    Status       st = { 0 };
+    Text         out = { 0 };
+    int          threads = b->s.options.exec.threads > 0 ? b->s.options.exec.threads : omp_get_max_threads();
+    MachineRates rates = { fma_peak(b->s.options.exec.cpu, threads, &st), copy_rate(threads) };
+    bool         ok = rates.peak_gflops > 0 && rates.copy_gbs > 0;
+    if (ok) {
+        program_profile(b->p, &rates, &out);
+        fputs(out.n ? out.at : "nothing was measured: the reference backend has no kernels\n", stdout);
+        out.n = 0;
+        program_trace(b->p, &out);
+        ok = !trace || !out.n || file_write(trace, out.at, out.n, &st);
+    }
+    text_free(&out);
+    return ok || !complain("%s", st.failed ? st.message : "no memory to measure the machine with");
+}
+
 int command_profile(int argc, char **argv)
 {
-    static const Option  options[] = { BENCH_OPTIONS };
-    static const Command c = { "profile", "FILE NAME [--size INPUT=1x3x512x512]...", "Shows what each kernel of a step or an export takes, dearest first, with the line of the file that it came from.", options,
-                               COUNT(options), 2, 2 };
+    static const Option  options[] = { BENCH_OPTIONS, { "--trace", "FILE.json", "also write each kernel's course on each thread, for chrome://tracing" } };
+    static const Command c = { "profile", "FILE NAME [--size INPUT=1x3x512x512]... [--trace FILE.json]",
+                               "Shows what each kernel of a step or an export takes, dearest first: arithmetic and bytes beside what this machine can do, and the lines of the text that it computes.",
+                               options, COUNT(options), 2, 2 };
     Given   g;
     Bench   b;
-    Text    out = { 0 };
     int64_t rounds = 0;
     int     status = parse_bench(&c, argc, argv, &g, &rounds);
     if (status >= 0)
         return status;
-    bool ok = bench_open(&b, &g) && pass(&b);
+    const char *trace = option_value(&g, "--trace");
+    bool        ok = bench_open(&b, &g) && median(&b, WARM) > 0;
     if (ok) {
-        program_profile(b.p, &out);
-        ok = measure(&b, rounds) > 0;
+        program_measure(b.p, trace != NULL);
+        ok = measure(&b, rounds) > 0 && tell_profile(&b, trace);
     }
-    if (ok) {
-        program_profile(b.p, &out);
-        fputs(out.n ? out.at : "nothing was measured: the reference backend has no kernels\n", stdout);
-    }
-    text_free(&out);
     bench_close(&b);
     return !ok;
 }

@@ -57,8 +57,13 @@ void program_memory_free(MemoryReport *r);
 /* Appended: which ops became one kernel, which did not, and why (../compiler/explain.c); sizes as formulas, or numbers when inputs are given. */
 bool program_explain(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, const Tensor *vars, bool json, Text *out, Status *st);
 
-/* Starts measuring kernels; called again, appends what the passes since then took by kernel, dearest first, and starts anew. Native programs only. */
-void program_profile(Program *p, Text *out);
+/* Kernels are measured from now on; trace: each launch on each thread is kept too. Native programs only: for others nothing is appended below. */
+void program_measure(Program *p, bool trace);
+/* Appended: what the passes since then took by kernel, dearest first, beside what the machine can do (peak.h). */
+typedef struct { double peak_gflops, copy_gbs; } MachineRates;
+void program_profile(const Program *p, const MachineRates *rates, Text *out);
+/* Appended: their course as JSON for chrome://tracing. */
+void program_trace(const Program *p, Text *out);
 
 /* Of the sizes of the last pass; all 0 with the reference backend. compiled: different kernels that neither this process nor the cache on disk had. flops: of convolutions and matrix products as the text says them, 2 a multiply-add. */
 typedef struct { double flops; int64_t arena; uint32_t kernels, compiled; } ProgramFacts;

@@ -3,23 +3,47 @@
  */
 #include "launch.h"
 
+#include "clock.h"
+
 #include <omp.h>
 #include <string.h>
 
 /* Starting threads costs some microseconds; a vector loop does about ten operations a nanosecond. */
 enum { PARALLEL_WORK = 400000 };
 
+/* One thread does what is not worth more. */
+static int threads_for(int64_t tasks, int64_t work, int threads)
+{
+    return work < PARALLEL_WORK ? 1 : tasks < threads ? (int)tasks : threads;
+}
+
 void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads)
 {
     if (tasks <= 0)
         return;
-    int n = tasks < threads ? (int)tasks : threads;
-    if (n == 1 || work < PARALLEL_WORK) {
+    int n = threads_for(tasks, work, threads);
+    if (n == 1) {
         fn(bufs, args, 0, 1);
         return;
     }
 #pragma omp parallel num_threads(n)
     fn(bufs, args, omp_get_thread_num(), omp_get_num_threads());
+}
+
+void launch_spans(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads, Span *spans)
+{
+    if (!spans || tasks <= 0) {
+        launch(fn, bufs, args, tasks, work, threads);
+        return;
+    }
+#pragma omp parallel num_threads(threads_for(tasks, work, threads))
+    {
+        int  t = omp_get_thread_num();
+        Span s = { clock_seconds(), 0 };
+        fn(bufs, args, t, omp_get_num_threads());
+        s.to = clock_seconds();
+        spans[t] = s;
+    }
 }
 
 void zero_halo(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads)

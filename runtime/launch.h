@@ -9,6 +9,10 @@ typedef void (*LaunchFn)(void *const *bufs, const int64_t *args, int64_t tid, in
 /* Runs fn on min(tasks, threads) threads, on one when there is little work (operations, all tasks together). threads >= 1. */
 void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads);
 
+/* The same; spans (NULL: none) gets from when to when each thread was at it, by thread number, in clock_seconds. */
+typedef struct { double from, to; } Span;
+void launch_spans(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads, Span *spans);
+
 /* Zeroes the border of bufs[0] [images][t+h+b][l+w+r][block]; args: images, h, w, block, t, b, l, r, bytes of an element. */
 void zero_halo(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads);
 

@@ -1,4 +1,5 @@
-/* peak.c - the fused multiply-add peak: a compiled loop of independent chains, enough of them to cover the latency of two units, on every thread at once. */
+/* peak.c - the fused multiply-add peak: a compiled loop of independent chains, enough of them to cover the latency of two units, on every thread at once; and the rate
+ * of a plain copy. */
 #include "peak.h"
 
 #include <stdlib.h>
@@ -54,5 +55,32 @@ double fma_peak(const char *cpu, int threads, Status *st)
     vec_free(&k.args);
     dims_free(dims);
     jit_free(jit);
+    return best * 1e-9;
+}
+
+enum { COPY_BYTES = 128 << 20, COPY_TRIES = 8 };
+
+static void copy_part(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads)
+{
+    int64_t from = args[0] * tid / nthreads, to = args[0] * (tid + 1) / nthreads;
+    memcpy((char *)bufs[1] + from, (const char *)bufs[0] + from, (size_t)(to - from));
+}
+
+double copy_rate(int threads)
+{
+    int64_t bytes = COPY_BYTES;
+    char   *from = malloc((size_t)bytes), *to = malloc((size_t)bytes);
+    void   *bufs[] = { from, to };
+    double  best = 0;
+    if (from && to)
+        memset(from, 1, (size_t)bytes);
+    for (int i = 0; from && to && i < COPY_TRIES; i++) {
+        double start = clock_seconds();
+        launch(copy_part, bufs, &bytes, threads, INT64_MAX, threads);
+        double rate = 2.0 * (double)bytes / (clock_seconds() - start);
+        best = rate > best ? rate : best;
+    }
+    free(from);
+    free(to);
     return best * 1e-9;
 }

@@ -10,12 +10,12 @@
 #include "../compiler/fuse.h"
 #include "interp.h"
 #include "launch.h"
+#include "profile.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 enum { CACHED_SIZES = 8, RUN_SLOTS = 16 };
 
@@ -31,8 +31,7 @@ struct Program {
     SizedPlan  *sizes[CACHED_SIZES];
     uint64_t    clock;
     Tensor     *fresh;             /* by write: where the new value is computed */
-    double     *seconds;           /* by kernel, once program_profile has been called */
-    uint32_t    passes;
+    Profile    *profile;           /* NULL: not measured */
 };
 
 /* ---- making ---- */
@@ -75,7 +74,7 @@ void program_free(Program *p)
             free(p->sizes[i]);
         }
     fusion_free(p->f);
-    free(p->seconds);
+    profile_free(p->profile);
     for (uint32_t i = 0; p->g && i < p->g->writes.n; i++)
         tensor_free(&p->fresh[i]);
     free(p->fresh);
@@ -278,14 +277,6 @@ static bool alloc_results(Pass *q)
     return ok;
 }
 
-/* Processor time of this thread, which takes part in every kernel: what else runs on the machine does not show. */
-static double own_time(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void run_kernels(Pass *q)
 {
     const Fusion     *f = q->p->f;
@@ -296,10 +287,10 @@ static void run_kernels(Pass *q)
         void       **at = k->bufs.n <= COUNT(bufs) ? bufs : xmalloc(k->bufs.n * sizeof *at);
         for (uint32_t j = 0; j < k->bufs.n; j++)
             at[j] = q->at[k->bufs.at[j]];
-        double start = q->p->seconds ? own_time() : 0;
-        launch(k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i], q->p->threads);
-        if (q->p->seconds)
-            q->p->seconds[i] += own_time() - start;
+        if (q->p->profile)
+            profile_launch(q->p->profile, i, k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i]);
+        else
+            launch(k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i], q->p->threads);
         if (at != bufs)
             free(at);
     }
@@ -490,7 +481,8 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
         run_kernels(&q);
         ok = guards_hold(&q, false) && check_flags(&q) && check_asserts(&q);
     }
-    p->passes += ok;
+    if (ok && p->profile)
+        profile_pass(p->profile);
     if (ok) {
         copy_results(&q);
         ok = check_finite(&q, rs) && commit(&q);
@@ -516,15 +508,7 @@ bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState 
     return run_native(p, inputs, vars, rs, outputs, reports, st);
 }
 
-/* ---- profile ---- */
-
-typedef struct { double seconds; uint32_t kernel; } Cost;
-
-static int by_cost(const void *a, const void *b)
-{
-    const Cost *x = a, *y = b;
-    return x->seconds > y->seconds ? -1 : x->seconds < y->seconds;
-}
+/* ---- what is known of a program: facts, measurements (profile.c) ---- */
 
 static const SizedPlan *last_plan(const Program *p)
 {
@@ -550,32 +534,22 @@ ProgramFacts program_facts(const Program *p)
     return f;
 }
 
-void program_profile(Program *p, Text *out)
+void program_measure(Program *p, bool trace)
 {
-    uint32_t n = p->f ? p->f->kernels.n : 0;
-    if (p->seconds && p->passes) {
-        Cost  *costs = xmalloc((n + 1) * sizeof *costs);
-        double all = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            costs[i] = (Cost){ p->seconds[i] / p->passes, i };
-            all += costs[i].seconds;
-        }
-        qsort(costs, n, sizeof *costs, by_cost);
-        text_addf(out, "%u kernels, %.3f ms a pass\n", n, all * 1e3);
-        const SizedPlan *s = last_plan(p);
-        for (uint32_t i = 0; i < n && s; i++) {
-            const Fused *k = p->f->kernels.at[costs[i].kernel];
-            int64_t      bytes = 0;
-            char         where[256];
-            for (uint32_t j = 0; j < k->bufs.n; j++)
-                bytes += s->plan.bytes[k->bufs.at[j]];
-            text_addf(out, "%9.4f ms %5.1f %%  %8.2f G operations/s %7.2f GB/s  %s  %s\n", costs[i].seconds * 1e3, 100 * costs[i].seconds / all,
-                      (double)s->plan.work[costs[i].kernel] / costs[i].seconds / 1e9, (double)bytes / costs[i].seconds / 1e9, k->kernel.name,
-                      place_text(p->g, k->kernel.loc, where, sizeof where));
-        }
-        free(costs);
-    }
-    free(p->seconds);
-    p->seconds = n ? xmalloc(n * sizeof *p->seconds) : NULL;
-    p->passes = 0;
+    profile_free(p->profile);
+    p->profile = p->f ? profile_new(p->f->kernels.n, p->threads, trace) : NULL;
+}
+
+void program_profile(const Program *p, const MachineRates *rates, Text *out)
+{
+    const SizedPlan *s = last_plan(p);
+    if (p->profile && s)
+        profile_print(p->profile, p->f, &s->plan, s->binds, s->nbinds, rates, out);
+}
+
+void program_trace(const Program *p, Text *out)
+{
+    const SizedPlan *s = last_plan(p);
+    if (p->profile && s)
+        profile_trace(p->profile, p->f, &s->plan, s->binds, s->nbinds, out);
 }

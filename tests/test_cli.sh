@@ -183,7 +183,18 @@ json gflop 0.0003564         # 3 pictures x 2 x (8*256 + 4*4*16 * 4*4*8 + 8*8*8 
 expect 0 "$pastiche" bench "$mini" brighten --size x=1x3x8x9 --rounds 5 --json
 json gflop 0
 expect 0 "$pastiche" profile "$mini" g_step --size n=2 --rounds 5
-prints "kernels, " " conv" "std/layers.graph:"
+prints "kernels, " " conv" "$mini:" "GFLOP/s of multiply-adds, copies at " " compute " " memory "
+expect 0 "$pastiche" profile "$mini" sample --size z=3x8 --rounds 2 --threads 2 --trace "$work/trace.json"
+kernels=$(sed -n '1s/ kernels.*//p' "$work/out")
+cp "$work/trace.json" "$work/out"
+json "traceEvents[0].args.name" sample
+json "traceEvents[1].ph" X
+json "traceEvents[1].pid" 1
+json "traceEvents[$kernels].cat" contract           # the last kernel of the first pass: conv_t to three channels
+checks=$((checks + 1))
+[ "$(grep -c '"ph": "X"' "$work/out")" -ge $((2 * kernels)) ] || fail "fewer events than kernels"
+expect 1 "$pastiche" profile "$mini" sample --size z=3x8 --rounds 2 --trace /dev/null/trace.json
+says "/dev/null"
 expect 1 "$pastiche" bench "$mini" g_step
 says "say how large 'n' is: --size n=16"
 expect 1 "$pastiche" bench "$mini" brighten

@@ -1,0 +1,194 @@
+/* profile.c - per kernel: time, arithmetic, bytes, and which of the two bounds it.
+ *
+ * Time is processor time of the thread that starts kernels, which takes part in each of them: what else runs on the machine does not show, waiting for the
+ * other threads at the end of a kernel does. The trace has times of a clock on the wall, by thread.
+ *
+ * Arithmetic is that of the text: 2 a multiply-add of a convolution or matmul (also where Winograd's way does fewer), 1 an elementwise op or a term of a sum. Bytes
+ * are those of all buffers that a kernel reads or writes, each once. A kernel is bound by memory when bytes at the bandwidth of a copy take longer than its arithmetic
+ * at the peak of multiply-adds; what stays in caches between kernels can be faster than that bound.
+ */
+#include "profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "launch.h"
+
+enum { MOST_SPANS = 400000, MOST_LINES = 6 };
+
+typedef struct { uint32_t kernel; uint16_t thread; double from, to; } TraceSpan;
+
+struct Profile {
+    uint32_t n, passes;
+    int      threads;
+    double  *seconds;              /* by kernel */
+    uint32_t *calls;
+    bool     trace;
+    double   start;
+    Span    *now;                  /* of the launch, by thread */
+    Vec(TraceSpan) spans;
+};
+
+Profile *profile_new(uint32_t kernels, int threads, bool trace)
+{
+    Profile *p = xmalloc(sizeof *p);
+    *p = (Profile){ .n = kernels, .threads = threads, .trace = trace, .start = clock_seconds() };
+    p->seconds = xmalloc((kernels + 1) * sizeof *p->seconds);
+    p->calls = xmalloc((kernels + 1) * sizeof *p->calls);
+    p->now = xmalloc((size_t)threads * sizeof *p->now);
+    return p;
+}
+
+void profile_free(Profile *p)
+{
+    if (!p)
+        return;
+    free(p->seconds);
+    free(p->calls);
+    free(p->now);
+    vec_free(&p->spans);
+    free(p);
+}
+
+static double own_time(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void profile_launch(Profile *p, uint32_t kernel, KernelFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work)
+{
+    double from = own_time();
+    if (p->trace)
+        memset(p->now, 0, (size_t)p->threads * sizeof *p->now);
+    launch_spans(fn, bufs, args, tasks, work, p->threads, p->trace ? p->now : NULL);
+    p->seconds[kernel] += own_time() - from;
+    p->calls[kernel]++;
+    for (int t = 0; p->trace && t < p->threads && p->spans.n < MOST_SPANS; t++) {
+        TraceSpan s = { kernel, (uint16_t)t, p->now[t].from - p->start, p->now[t].to - p->start };
+        if (p->now[t].to > 0)
+            vec_push(&p->spans, s);
+    }
+}
+
+void profile_pass(Profile *p) { p->passes++; }
+
+/* ---- what kernels do ---- */
+
+typedef struct { double flops, bytes; } Load;
+
+static int64_t size_of(const Fusion *f, Dim d, const DimBind *binds, uint32_t n)
+{
+    int64_t v;
+    return dim_eval(f->g->dims, d, binds, n, &v) ? v : 0;
+}
+
+static Load load_of_kernel(const Fusion *f, const Fused *k, const MemoryPlan *plan, const DimBind *binds, uint32_t n)
+{
+    const Graph *g = f->g;
+    Load         l = { 0, 0 };
+    KernelNodes  nodes;
+    kernel_nodes(f, k, &nodes);
+    for (uint32_t i = 0; i < nodes.computed.n; i++) {
+        Ref     r = nodes.computed.at[i];
+        OpClass class = op_info[node(g, r)->op].class;
+        bool    again = k->kind != FUSED_REDUCE && class == CLASS_REDUCE && is_kept(f, r);         /* partial results: few */
+        if (r == k->contract && k->kind == FUSED_CONTRACT)
+            l.flops += 2.0 * (double)size_of(f, contract_macs(g, r), binds, n);
+        else if (class == CLASS_REDUCE && !again)
+            l.flops += (double)size_of(f, element_count(g, node_arg(g, r, 0)), binds, n);
+        else if (class == CLASS_ELEM)
+            l.flops += (double)size_of(f, element_count(g, r), binds, n);
+    }
+    for (uint32_t j = 0; j < k->bufs.n; j++)
+        l.bytes += (double)plan->bytes[k->bufs.at[j]];
+    kernel_nodes_free(&nodes);
+    return l;
+}
+
+static const char *const kinds[] = { "map", "reduce", "contract", "combine", "pack", "relayout", "halo" };
+
+/* ---- the table ---- */
+
+typedef struct { double seconds; uint32_t kernel; } Cost;
+
+static int by_cost(const void *a, const void *b)
+{
+    const Cost *x = a, *y = b;
+    return x->seconds > y->seconds ? -1 : x->seconds < y->seconds;
+}
+
+static void print_row(const Profile *p, const Fusion *f, uint32_t i, double seconds, double all, Load l, const MachineRates *rates, Text *out)
+{
+    double compute = l.flops / (rates->peak_gflops * 1e9), memory = l.bytes / (rates->copy_gbs * 1e9), bound = compute > memory ? compute : memory;
+    const Fused *k = f->kernels.at[i];
+    text_addf(out, "%9.4f %5.1f %6u %8.2f %6.1f %8.2f  %-7s %5.0f  %-8s %-14s ", seconds * 1e3, all > 0 ? 100 * seconds / all : 0, p->calls[i],
+              seconds > 0 ? l.flops / seconds * 1e-9 : 0, seconds > 0 ? 100 * compute / seconds : 0, seconds > 0 ? l.bytes / seconds * 1e-9 : 0,
+              compute > memory ? "compute" : "memory", seconds > 0 ? 100 * bound / seconds : 0, kinds[k->kind], k->kernel.name);
+    kernel_places(f, k, MOST_LINES, out);
+    text_add(out, "\n");
+}
+
+void profile_print(const Profile *p, const Fusion *f, const MemoryPlan *plan, const DimBind *binds, uint32_t n, const MachineRates *rates, Text *out)
+{
+    Cost  *costs = xmalloc((p->n + 1) * sizeof *costs);
+    double all = 0;
+    for (uint32_t i = 0; i < p->n; i++) {
+        costs[i] = (Cost){ p->calls[i] ? p->seconds[i] / p->calls[i] : 0, i };
+        all += costs[i].seconds;
+    }
+    qsort(costs, p->n, sizeof *costs, by_cost);
+    text_addf(out, "%u kernels, %.3f ms a pass (of %u); %d thread%s: %.4g GFLOP/s of multiply-adds, copies at %.3g GB/s\n", p->n, all * 1e3, p->passes, p->threads,
+              p->threads == 1 ? "" : "s", rates->peak_gflops, rates->copy_gbs);
+    text_add(out, "       ms     %  calls  GFLOP/s % peak     GB/s  bound by  % of  kernel                  lines\n");
+    for (uint32_t i = 0; i < p->n; i++)
+        print_row(p, f, costs[i].kernel, costs[i].seconds, all, load_of_kernel(f, f->kernels.at[costs[i].kernel], plan, binds, n), rates, out);
+    free(costs);
+}
+
+/* ---- the trace ---- */
+
+static void shape_text(const Fusion *f, const Fused *k, const DimBind *binds, uint32_t n, Text *out)
+{
+    Ref r = k->contract ? k->contract : k->copy ? k->copy : k->roots.n ? k->roots.at[0] : k->shape_of;
+    text_addf(out, "%s[", dtype_name((Dtype)node(f->g, r)->dtype));
+    for (int i = 0; i < node(f->g, r)->rank; i++)
+        text_addf(out, "%s%lld", i ? ", " : "", (long long)size_of(f, node_shape(f->g, r)[i], binds, n));
+    text_add(out, "]");
+}
+
+void profile_trace(const Profile *p, const Fusion *f, const MemoryPlan *plan, const DimBind *binds, uint32_t n, Text *out)
+{
+    char **args = xmalloc((p->n + 1) * sizeof *args);          /* by kernel: equal in all its events */
+    for (uint32_t i = 0; i < p->n; i++) {
+        const Fused *k = f->kernels.at[i];
+        Load         l = load_of_kernel(f, k, plan, binds, n);
+        Text         t = { 0 }, where = { 0 }, shape = { 0 };
+        kernel_places(f, k, 0, &where);
+        shape_text(f, k, binds, n, &shape);
+        text_add(&t, "{\"place\": ");
+        text_json(&t, where.n ? where.at : "");
+        text_add(&t, ", \"size\": ");
+        text_json(&t, shape.at);
+        text_addf(&t, ", \"mflop\": %.6g, \"bytes\": %.0f}", l.flops * 1e-6, l.bytes);
+        args[i] = t.at;
+        text_free(&where);
+        text_free(&shape);
+    }
+    text_add(out, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": 0, \"args\": {\"name\": ");
+    text_json(out, f->g->name);
+    text_add(out, "}}");
+    for (uint32_t i = 0; i < p->spans.n; i++) {
+        const TraceSpan *s = &p->spans.at[i];
+        const Fused     *k = f->kernels.at[s->kernel];
+        text_addf(out, ",\n{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"ts\": %.3f, \"dur\": %.3f, \"pid\": 1, \"tid\": %u, \"args\": %s}", k->kernel.name, kinds[k->kind],
+                  s->from * 1e6, (s->to - s->from) * 1e6, s->thread, args[s->kernel]);
+    }
+    text_add(out, "\n]}\n");
+    for (uint32_t i = 0; i < p->n; i++)
+        free(args[i]);
+    free(args);
+}
