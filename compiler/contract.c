@@ -461,6 +461,7 @@ void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue
         [ALGO_DEPTH] = emit_depth,
         [ALGO_DW] = emit_dw,
         [ALGO_DW_WINOGRAD] = emit_winograd_dw,
+        [ALGO_DW_WINOGRAD_FEW] = emit_winograd_few,
         [ALGO_DW_SHARED] = emit_dw_shared,
         [ALGO_DW_LANES] = emit_dw_lanes,
         [ALGO_DW_PIXELS] = emit_dw_pixels,

@@ -8,6 +8,7 @@
  *   contract_depth.c    depthwise: lanes are channels that never meet
  *   contract_dw.c       conv_dw
  *   contract_winograd_dw.c  conv_dw with fewer multiplications
+ *   contract_winograd_few.c the same for small maps with many channels
  *   contract_matmul.c   matmul
  *   contract_generic.c  every convolution that the others decline: one element at a time
  *
@@ -21,7 +22,7 @@
 #include "emit.h"
 
 typedef enum {
-    ALGO_GENERIC, ALGO_CONV, ALGO_WINOGRAD, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_WINOGRAD, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES
+    ALGO_GENERIC, ALGO_CONV, ALGO_WINOGRAD, ALGO_NARROW, ALGO_PIXELS, ALGO_DEPTH, ALGO_DW, ALGO_DW_WINOGRAD, ALGO_DW_WINOGRAD_FEW, ALGO_DW_SHARED, ALGO_DW_LANES, ALGO_DW_PIXELS, ALGO_MATMUL, ALGO_MATMUL_LANES
 } Algo;
 
 /* plan->variant[] by name. */
@@ -123,6 +124,7 @@ void emit_pixels(Emit *e, const Job *j);
 void emit_depth(Emit *e, const Job *j);
 void emit_dw(Emit *e, const Job *j);
 void emit_winograd_dw(Emit *e, const Job *j);
+void emit_winograd_few(Emit *e, const Job *j);
 void emit_winograd_dw_combine(Emit *e, const Job *j);
 void emit_dw_shared(Emit *e, const Job *j);
 void emit_dw_lanes(Emit *e, const Job *j);

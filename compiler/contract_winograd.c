@@ -232,7 +232,7 @@ void combine_lines(Emit *e, const double *c, int si, int sj, int nout, int nin, 
     }
 }
 
-void both_sides(Emit *e, const double *c, int si, int sj, int nout, int nin, LLVMValueRef half, LLVMValueRef from, LLVMValueRef row, LLVMValueRef col, LLVMValueRef to, int64_t point)
+void both_sides(Emit *e, const double *c, int si, int sj, int nout, int nin, LLVMValueRef half, LLVMValueRef from, LLVMValueRef row, LLVMValueRef col, LLVMValueRef to, LLVMValueRef point)
 {
     int          vec = e->target->vec;
     LLVMValueRef v[MAX_NP], o[MAX_NP];
@@ -248,7 +248,7 @@ void both_sides(Emit *e, const double *c, int si, int sj, int nout, int nin, LLV
             v[x] = vec_load(e, addr(e, half, c_int(e, (int64_t)(y * MAX_NP + x) * vec)), vec);
         combine_lines(e, c, si, sj, nout, nin, v, o, t_f32(e));
         for (int x = 0; x < nout; x++)
-            store(e, o[x], addr(e, to, c_int(e, (y * nout + x) * point)));
+            store(e, o[x], addr(e, to, i_mulc(e, point, y * nout + x)));
     }
 }
 
@@ -294,7 +294,7 @@ static void transform_inputs(Winograd *k, LLVMValueRef here)
     LLVMValueRef y = i_add(e, i_mulc(e, at.y, step), k->in_y), x = i_add(e, i_mulc(e, at.x, step), k->in_x);
     LLVMValueRef from = addr(e, k->in.base, i_add(e, off, view_off(e, &k->in, at.n, zero, y, x)));
     LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec));
-    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, from, i_mulc(e, k->in.h, step), i_mulc(e, k->in.w, step), to, v_point(&k->q, k->v));
+    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, from, i_mulc(e, k->in.h, step), i_mulc(e, k->in.w, step), to, c_int(e, v_point(&k->q, k->v)));
     loop_end(e, &t, NULL);
     loop_end(e, &b, NULL);
 }
@@ -394,7 +394,7 @@ static void transform_results(Winograd *k, LLVMValueRef here, LLVMValueRef tile)
     LLVMValueRef cb = i_mulc(e, tile, nb);
     Loop         j = loop_begin(e, zero, i_min(e, c_int(e, nb), i_sub(e, c_int(e, blocks), cb)), 1, 0, NULL);
     LLVMValueRef from = addr(e, k->MM, i_add(e, i_mulc(e, t.i, k->q.width), i_mulc(e, j.i, vec)));
-    both_sides(e, &k->t.a[0][0], MAX_NP, 1, M, np, k->half, from, c_int(e, np * point), c_int(e, point), k->spill, vec);
+    both_sides(e, &k->t.a[0][0], MAX_NP, 1, M, np, k->half, from, c_int(e, np * point), c_int(e, point), k->spill, c_int(e, vec));
     finish(k, &at, i_add(e, cb, j.i));
     loop_end(e, &j, NULL);
     loop_end(e, &t, NULL);
