@@ -452,6 +452,8 @@ void emit_winograd(Emit *e, const Job *j)
 
 /* ---- weights ---- */
 
+enum { PAST_CACHE = 16 << 20 };    /* bytes of U that would push out all else */
+
 /* G w G^T in double: from `stage` [phase][tap row][tap column][lane][NB*V] of one block of input channels to U. A part is a phase, or a residue's taps. */
 void winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValueRef stage, LLVMValueRef packed, LLVMValueRef tile, LLVMValueRef block)
 {
@@ -460,6 +462,7 @@ void winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValu
     int          vec = e->target->vec, np = t.np, r = t.r, step = m->axis[0].in_step, phases = m->axis[0].count * m->axis[1].count;
     int          parts = phases * step * step, row = r * step;
     int64_t      per_point = q.in_blocks * q.lanes * q.width, tap = q.lanes * q.width;
+    bool         large = q.total * 4 > PAST_CACHE;
     LLVMTypeRef  f64 = LLVMDoubleTypeInContext(e->cx);
     LLVMValueRef zero = c_int(e, 0), v[MAX_NP], o[MAX_NP], half[MAX_NP][MAX_R];
     Loop         f = loop_begin(e, zero, c_int(e, parts), 1, 0, NULL);
@@ -486,10 +489,12 @@ void winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValu
     for (int y = 0; y < np; y++) {
         combine_lines(e, &t.g[0][0], MAX_R, 1, np, r, half[y], o, f64);
         for (int x = 0; x < np; x++)
-            store(e, LLVMBuildFPTrunc(e->b, o[x], t_vec(t_f32(e), vec), ""), addr(e, to, c_int(e, (y * np + x) * per_point)));
+            (large ? store_past : store)(e, LLVMBuildFPTrunc(e->b, o[x], t_vec(t_f32(e), vec), ""), addr(e, to, c_int(e, (y * np + x) * per_point)));
     }
     loop_end(e, &l, NULL);
     loop_end(e, &f, NULL);
+    if (large)
+        fence_past(e);
 }
 
 int64_t winograd_total(const ConvMap *m, const ContractPlan *p) { return winograd_panels(m, p).total; }

@@ -284,6 +284,22 @@ void store(Emit *e, LLVMValueRef v, LLVMValueRef p)
     LLVMSetAlignment(LLVMBuildStore(e->b, v, p), elem_bytes(LLVMTypeOf(v)));
 }
 
+void store_past(Emit *e, LLVMValueRef v, LLVMValueRef p)
+{
+    LLVMValueRef    s = LLVMBuildStore(e->b, v, p);
+    LLVMMetadataRef one = LLVMValueAsMetadata(LLVMConstInt(t_i32(e), 1, 0));
+    unsigned        bytes = elem_bytes(LLVMTypeOf(v)) * (unsigned)lanes_of(v);
+    LLVMSetAlignment(s, bytes);
+    LLVMSetMetadata(s, LLVMGetMDKindIDInContext(e->cx, "nontemporal", 11), LLVMMetadataAsValue(e->cx, LLVMMDNodeInContext2(e->cx, &one, 1)));
+}
+
+void fence_past(Emit *e)
+{
+    unsigned     id = LLVMLookupIntrinsicID("llvm.x86.sse.sfence", strlen("llvm.x86.sse.sfence"));
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, NULL, 0, "");
+}
+
 LLVMValueRef vec_load(Emit *e, LLVMValueRef p, int lanes)
 {
     return load_of(e, t_vec(t_f32(e), lanes), p, 4);

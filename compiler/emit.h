@@ -59,6 +59,9 @@ LLVMValueRef i_mad(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);   /
 LLVMValueRef addr(Emit *e, LLVMValueRef base, LLVMValueRef off);                     /* &((float *)base)[off] */
 LLVMValueRef addr_of(Emit *e, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef off);
 LLVMValueRef load(Emit *e, LLVMValueRef p);                                          /* one f32 */
+/* Past the caches, for much that is not read soon: p is a multiple of the vector's bytes. fence_past makes such stores visible to other threads. */
+void         store_past(Emit *e, LLVMValueRef v, LLVMValueRef p);
+void         fence_past(Emit *e);
 LLVMValueRef load_of(Emit *e, LLVMTypeRef type, LLVMValueRef p, unsigned align);     /* any type */
 void         store(Emit *e, LLVMValueRef v, LLVMValueRef p);                         /* scalar or vector, aligned to its element */
 LLVMValueRef vec_load(Emit *e, LLVMValueRef p, int lanes);
