@@ -317,6 +317,28 @@ static uint32_t operand(Fusion *f, Fused *k, int i)
     return b;
 }
 
+/* Do two contractions of one operand want it packed alike. */
+static bool packs_alike(const Fusion *f, const Fused *a, const Fused *b)
+{
+    const Graph *g = f->g;
+    const Node  *x = node(g, a->contract), *y = node(g, b->contract);
+    int          other = 1 - a->plan.packed;
+    return x->op == y->op && a->plan.packed == b->plan.packed && x->nattrs == y->nattrs
+        && memcmp(node_attrs(g, a->contract), node_attrs(g, b->contract), x->nattrs * sizeof(int64_t)) == 0 && same_sizes(g, a->contract, b->contract)
+        && same_sizes(g, node_arg(g, a->contract, other), node_arg(g, b->contract, other)) && a->plan.in[other].block == b->plan.in[other].block
+        && memcmp(a->plan.variant, b->plan.variant, sizeof a->plan.variant) == 0 && a->plan.packed_elems == b->plan.packed_elems;
+}
+
+/* The kernel that packs what k wants, if there is one already. */
+static Fused *find_pack(const Fusion *f, const Fused *k)
+{
+    uint32_t operand = k->in[k->plan.packed];
+    for (uint32_t i = f->kernels.n; i-- > 0;)
+        if (f->kernels.at[i]->kind == FUSED_PACK && f->kernels.at[i]->in[0] == operand && packs_alike(f, f->kernels.at[i], k))
+            return f->kernels.at[i];
+    return NULL;
+}
+
 static void bind_contraction(Fusion *f, Fused *k)
 {
     if (k->kind == FUSED_COMBINE) {        /* the partial sums of the kernel before */
@@ -331,8 +353,13 @@ static void bind_contraction(Fusion *f, Fused *k)
         k->scratch = scratch_of(f, k->plan.scratch_elems);
     if (k->plan.packed < 0)
         return;
+    Fused *p = find_pack(f, k);
+    if (p) {
+        k->packed = p->packed;
+        return;
+    }
     k->packed = scratch_of(f, k->plan.packed_elems);
-    Fused *p = fused_new(f, FUSED_PACK, k->contract, plain_layout(f->g, k->contract));
+    p = fused_new(f, FUSED_PACK, k->contract, plain_layout(f->g, k->contract));
     p->contract = k->contract;
     p->plan = k->plan;
     p->in[0] = k->in[k->plan.packed];
