@@ -1,6 +1,6 @@
 /* contract_matmul.c - matmul: a (..,m,k) b (..,k,n), either stored transposed, to (..,m,n).
  *
- *   task = (leading axes, chunk of k, rows, tile of NB*V columns)
+ *   task = (leading axes, chunk of k, tile of NB*V columns, rows)
  *     tile of PW rows:  acc[row][j];  for k:  acc[row][j] += a[row][k] * b[k][j]
  *
  * b is read where it lies when it is stored (k,n); stored (n,k) it is packed into panels [column tile][k][NB*V]. Columns: the last tile overlaps, or
@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SPLIT_K = 2048, SPLIT_LARGEST = 1 << 18, TASK_ROWS = 96, MAX_NB = 8 };
+enum { SPLIT_K = 2048, SPLIT_LARGEST = 1 << 16, TASK_ROWS = 96, MAX_NB = 8 };
 
 typedef struct { int rank, ta, tb; Dim m, n, k, batch; int64_t M, N, K; } Shape;    /* numbers: -1 when not constant */
 
@@ -327,10 +327,11 @@ void emit_matmul(Emit *e, const Job *j)
     Dim chunks = dim_ceildiv(d, k.s.m, k.v[V_CHUNK]), tiles = dim_ceildiv(d, k.s.n, width), splits = split ? dim_ceildiv(d, k.s.k, split) : dim_const(d, 1);
     e->kernel->tasks = dim_mul(d, dim_mul(d, k.s.batch, splits), dim_mul(d, chunks, tiles));
 
+    /* Chunks of rows innermost: the last one is shorter, and threads take whole ranges of tasks. */
     LLVMValueRef ntiles = dim_value(e, tiles), nchunks = dim_value(e, chunks), nsplits = dim_value(e, splits), depth = dim_value(e, k.s.k);
     Loop         t = tasks_begin(e, dim_value(e, e->kernel->tasks));
-    LLVMValueRef rest = i_div(e, t.i, ntiles), tile_index = i_rem(e, t.i, ntiles), chunk = i_rem(e, rest, nchunks);
-    rest = i_div(e, rest, nchunks);
+    LLVMValueRef rest = i_div(e, t.i, nchunks), tile_index = i_rem(e, rest, ntiles), chunk = i_rem(e, t.i, nchunks);
+    rest = i_div(e, rest, ntiles);
     k.split = i_rem(e, rest, nsplits);
     k.batch = i_div(e, rest, nsplits);
     k.klo = split ? i_mulc(e, k.split, split) : c_int(e, 0);
