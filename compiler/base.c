@@ -96,12 +96,17 @@ void vec_grow_(void **at, uint32_t *cap, uint32_t need, size_t elem)
     *cap = n;
 }
 
-void text_addn(Text *t, const char *s, size_t n)
+static void text_grow(Text *t, size_t n)
 {
     if (t->n + n + 1 > t->cap) {
         t->cap = (t->n + n + 1) * 2 + 64;
         t->at = xrealloc(t->at, t->cap);
     }
+}
+
+void text_addn(Text *t, const char *s, size_t n)
+{
+    text_grow(t, n);
     memcpy(t->at + t->n, s, n);
     t->n += n;
     t->at[t->n] = 0;
@@ -117,11 +122,12 @@ void text_addf(Text *t, const char *fmt, ...)
     va_list ap, again;
     va_start(ap, fmt);
     va_copy(again, ap);
-    size_t n = (size_t)vsnprintf(NULL, 0, fmt, ap);
-    char  *p = xmalloc(n + 1);
-    vsnprintf(p, n + 1, fmt, again);
-    text_addn(t, p, n);
-    free(p);
+    size_t room = t->cap - t->n, n = (size_t)vsnprintf(t->at ? t->at + t->n : NULL, room, fmt, ap);
+    if (n >= room) {
+        text_grow(t, n);
+        vsnprintf(t->at + t->n, n + 1, fmt, again);
+    }
+    t->n += n;
     va_end(ap);
     va_end(again);
 }

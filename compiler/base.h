@@ -42,7 +42,7 @@ void vec_grow_(void **at, uint32_t *cap, uint32_t need, size_t elem);
 typedef struct { char *at; size_t n, cap; } Text;           /* always NUL-terminated once non-empty */
 void text_add(Text *t, const char *s);
 void text_addn(Text *t, const char *s, size_t n);
-void text_addf(Text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void text_addf(Text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   /* none of its arguments stands in t */
 void text_json(Text *t, const char *s);             /* as a JSON string, in quotes */
 void text_free(Text *t);
 

@@ -38,6 +38,9 @@ void     program_free(Program *p);
  * Fails with the input's name and sizes, or with the place of a check, assert or index that does not hold. */
 bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st);
 
+/* All that a pass with these inputs does before its first kernel, and no more; without anything to do for the reference backend. */
+bool program_ready(Program *p, const Tensor *inputs, Tensor *vars, Status *st);
+
 /* The native program of g as text, appended: stage "fused" (kernels, nodes, buffers), "llvm" or "asm". */
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st);
 

@@ -185,10 +185,15 @@ static bool shape_now(const Pass *q, Ref r, int64_t *shape)
     return true;
 }
 
+/* For results: kernels write all of them, so nothing is cleared before. */
 static bool new_tensor(const Pass *q, Ref r, Tensor *t)
 {
     int64_t shape[MAX_RANK];
-    return shape_now(q, r, shape) && tensor_alloc(t, (Dtype)node(q->p->g, r)->dtype, node(q->p->g, r)->rank, shape, q->st);
+    if (!shape_now(q, r, shape) || !tensor_alloc_unset(t, (Dtype)node(q->p->g, r)->dtype, node(q->p->g, r)->rank, shape, q->st))
+        return false;
+    if (plan_guard)
+        memset(t->data, 0xff, (size_t)tensor_count(t) * dtype_size(t->dtype));
+    return true;
 }
 
 /* A tensor from outside as the kernels want it: dense, of the node's type. */
@@ -458,24 +463,49 @@ static void fill_run(Pass *q, const RunState *rs)
     memcpy(&q->run[8], words, sizeof words);
 }
 
+/* Everything before the first kernel. end_pass comes behind it, whatever it returns. */
+static bool begin_pass(Pass *q, const RunState *rs)
+{
+    const Program *p = q->p;
+    uint32_t       n = p->f->buffers.n;
+    memset(q->outputs, 0, p->g->outputs.n * sizeof *q->outputs);
+    if (q->reports)
+        memset(q->reports, 0, p->g->reports.n * sizeof *q->reports);
+    q->at = xmalloc((n + 1) * sizeof *q->at);
+    q->converted = xmalloc((n + 1) * sizeof *q->converted);
+    q->flags = xmalloc((p->f->flags.n * 2 + 16) * sizeof *q->flags);
+    fill_run(q, rs);
+    q->arena = arena_take(q->s->plan.arena, q->st);
+    bool ok = q->arena && alloc_results(q);
+    for (uint32_t i = 0; i < n && ok; i++)
+        ok = bind_buffer(q, i);
+    return ok;
+}
+
+/* ok: the results are the caller's; otherwise there are none. */
+static void end_pass(Pass *q, bool ok)
+{
+    const Program *p = q->p;
+    for (uint32_t i = 0; i < p->g->outputs.n && !ok; i++)
+        tensor_free(&q->outputs[i]);
+    for (uint32_t i = 0; q->reports && i < p->g->reports.n && !ok; i++)
+        tensor_free(&q->reports[i]);
+    if (q->arena)
+        arena_give(q->arena);
+    for (uint32_t i = 0; i < p->f->buffers.n; i++)
+        tensor_free(&q->converted[i]);
+    free(q->at);
+    free(q->converted);
+    free(q->flags);
+}
+
 static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st)
 {
     Pass q = { .p = p, .inputs = inputs, .vars = vars, .outputs = outputs, .reports = reports, .st = st };
     q.s = plan_for(p, inputs, vars, st);
     if (!q.s)
         return false;
-    memset(outputs, 0, p->g->outputs.n * sizeof *outputs);
-    if (reports)
-        memset(reports, 0, p->g->reports.n * sizeof *reports);
-    uint32_t n = p->f->buffers.n;
-    q.at = xmalloc((n + 1) * sizeof *q.at);
-    q.converted = xmalloc((n + 1) * sizeof *q.converted);
-    q.flags = xmalloc((p->f->flags.n * 2 + 16) * sizeof *q.flags);
-    fill_run(&q, rs);
-    q.arena = arena_take(q.s->plan.arena, st);
-    bool ok = q.arena && alloc_results(&q);
-    for (uint32_t i = 0; i < n && ok; i++)
-        ok = bind_buffer(&q, i);
+    bool ok = begin_pass(&q, rs);
     if (ok) {
         guards_hold(&q, true);
         run_kernels(&q);
@@ -487,17 +517,21 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
         copy_results(&q);
         ok = check_finite(&q, rs) && commit(&q);
     }
-    for (uint32_t i = 0; i < p->g->outputs.n && !ok; i++)
-        tensor_free(&outputs[i]);
-    for (uint32_t i = 0; reports && i < p->g->reports.n && !ok; i++)
-        tensor_free(&reports[i]);
-    if (q.arena)
-        arena_give(q.arena);
-    for (uint32_t i = 0; i < n; i++)
-        tensor_free(&q.converted[i]);
-    free(q.at);
-    free(q.converted);
-    free(q.flags);
+    end_pass(&q, ok);
+    return ok;
+}
+
+bool program_ready(Program *p, const Tensor *inputs, Tensor *vars, Status *st)
+{
+    if (p->o.backend == BACKEND_REFERENCE)
+        return true;
+    Tensor *outputs = xmalloc((p->g->outputs.n + p->g->reports.n + 1) * sizeof *outputs);
+    Pass    q = { .p = p, .inputs = inputs, .vars = vars, .outputs = outputs, .reports = outputs + p->g->outputs.n, .st = st };
+    q.s = plan_for(p, inputs, vars, st);
+    bool ok = q.s && begin_pass(&q, NULL);
+    if (q.s)
+        end_pass(&q, false);
+    free(outputs);
     return ok;
 }
 

@@ -277,6 +277,28 @@ bool session_prepare_random(Session *s, const Graph *used, Status *st)
     return session_prepare(s, used, st);
 }
 
+static bool zero_var(Session *s, uint32_t i, Status *st)
+{
+    const Var *v = &s->model->vars.at[i];
+    int64_t    shape[MAX_RANK];
+    for (int k = 0; k < v->rank; k++)
+        if (!dim_is_const(s->model->dims, v->shape[k], &shape[k]))
+            return true;
+    return s->vars[i].data || tensor_alloc(&s->vars[i], stored_dtype(s, v), v->rank, shape, st);
+}
+
+bool session_zero_vars(Session *s, const Graph *used, Status *st)
+{
+    bool *wanted = xmalloc(s->model->vars.n + 1), ok = true, all = true;
+    mark_vars(used, wanted);
+    for (uint32_t i = 0; i < s->model->vars.n && ok; i++) {
+        ok = !wanted[i] || zero_var(s, i, st);
+        all = all && (!wanted[i] || s->vars[i].data);
+    }
+    free(wanted);
+    return ok && (all || session_prepare_random(s, used, st));
+}
+
 static void make_stores(Session *s)
 {
     s->ready = xmalloc(s->model->nets.n + 1);

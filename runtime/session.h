@@ -43,6 +43,9 @@ bool session_prepare(Session *s, const Graph *used, Status *st);
 /* The same, but weights that are not there stay at their initial values: for gradient checks. */
 bool session_prepare_random(Session *s, const Graph *used, Status *st);
 
+/* Zeros in place of weights, for who measures what does not depend on them; lets whose sizes are not known before are computed. */
+bool session_zero_vars(Session *s, const Graph *used, Status *st);
+
 /* A session around an elaborated model that somebody else owns (a gradcheck's), in float64; session_release frees what it made. */
 void session_adopt(Session *s, Model *m, const Session *parent);
 void session_release(Session *s);

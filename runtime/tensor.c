@@ -24,7 +24,7 @@ int64_t tensor_count(const Tensor *t)
     return n;
 }
 
-bool tensor_alloc(Tensor *t, Dtype dtype, int rank, const int64_t *shape, Status *st)
+bool tensor_alloc_unset(Tensor *t, Dtype dtype, int rank, const int64_t *shape, Status *st)
 {
     *t = (Tensor){.dtype = dtype, .rank = rank};
     uint64_t bytes = dtype_size(dtype);
@@ -46,7 +46,14 @@ bool tensor_alloc(Tensor *t, Dtype dtype, int rank, const int64_t *shape, Status
     t->data = aligned_alloc(64, bytes ? bytes : 64);
     if (!t->data)
         return status_fail(st, "out of memory: a tensor of %.1f MB", (double)bytes / 1e6);
-    memset(t->data, 0, bytes ? bytes : 64);
+    return true;
+}
+
+bool tensor_alloc(Tensor *t, Dtype dtype, int rank, const int64_t *shape, Status *st)
+{
+    if (!tensor_alloc_unset(t, dtype, rank, shape, st))
+        return false;
+    memset(t->data, 0, (size_t)tensor_count(t) * dtype_size(dtype));
     return true;
 }
 
