@@ -26,7 +26,10 @@ static void print_usage(FILE *to)
     fputs("pastiche - GANs and style transfer from text files to native code\n\nUsage: pastiche COMMAND ...\n\n", to);
     for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(to, "  %-7s %-62s %s\n", commands[i].name, commands[i].usage, commands[i].summary);
-    fputs("\npastiche COMMAND --help says more.\n", to);
+    fputs("\npastiche COMMAND --help says more.\n\n"
+          "Compiled kernels are kept in ~/.cache/pastiche (or $XDG_CACHE_HOME/pastiche), at most 256 MiB; the environment can say otherwise:\n"
+          "  PASTICHE_CACHE=FOLDER  keeps them there; PASTICHE_CACHE=off keeps and uses none, as --no-cache does\n"
+          "  PASTICHE_CACHE_MIB=N   at most N MiB; those that were not used for longest go first\n", to);
 }
 
 /* libgomp reads its wait policy when the program is loaded; threads that sleep between kernels cost up to milliseconds a kernel. So start once more with it set. */
