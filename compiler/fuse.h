@@ -116,6 +116,8 @@ Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout);   /* a
 void build_bodies(Fusion *f);
 uint32_t buffer_of(Fusion *f, Ref r, Layout l);            /* the buffer of a value in a layout, made when there is none */
 bool layout_equal(Layout a, Layout b);
+/* Buffers of values that are whole once kernel number `kernel` has run, for who looks on. Returns how many, at most max. */
+uint32_t values_made(const Fusion *f, uint32_t kernel, uint32_t *buffers, uint32_t max);
 
 /* relayout.c: bufs are from, to; i32 and f32 alike */
 bool can_relayout(const Graph *g, Ref r, Layout from, Layout to);

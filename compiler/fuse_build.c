@@ -566,3 +566,22 @@ void build_bodies(Fusion *f)
     add_halos(f);
     order_kernels(f);
 }
+
+/* ---- looking on ---- */
+
+uint32_t values_made(const Fusion *f, uint32_t kernel, uint32_t *buffers, uint32_t max)
+{
+    const Fused *k = f->kernels.at[kernel];
+    uint32_t     n = 0;
+    for (uint32_t i = kernel + 1; k->part_of && i < f->kernels.n; i++)
+        if (f->kernels.at[i]->part_of == k->part_of)
+            return 0;
+    if (k->copy && k->kind != FUSED_HALO)
+        buffers[n++] = k->copy_to;
+    for (uint32_t i = 0; !k->copy && k->has_body && i < k->body.nroots && n < max; i++) {
+        uint32_t b = k->uses.at[k->body.root[i].buf];
+        if (f->buffers.at[b].value)
+            buffers[n++] = b;
+    }
+    return n;
+}

@@ -97,14 +97,16 @@ static void value_free(Value *v)
     v->at = NULL;
 }
 
-static bool run_node(const Interp *ip, Ref r, Value *values)
+bool ref_node(const Interp *ip, Ref r, const Value *const *in, Value *out) { return ref_fns[node(ip->g, r)->op](ip, r, in, out); }
+
+static bool run_node(const Interp *ip, Ref r, Value *values, InterpSee *see, void *ctx)
 {
     const Node   *nd = node(ip->g, r);
     const Value  *few[8];
     const Value **in = nd->nargs <= COUNT(few) ? few : xmalloc(nd->nargs * sizeof *in);
     for (int i = 0; i < nd->nargs; i++)
         in[i] = &values[node_arg(ip->g, r, i)];
-    bool ok = value_new(ip, r, &values[r]) && ref_fns[nd->op](ip, r, in, &values[r]);
+    bool ok = value_new(ip, r, &values[r]) && ref_node(ip, r, in, &values[r]) && (!see || see(ctx, ip, r, in, &values[r]));
     if (in != few)
         free(in);
     return ok;
@@ -150,8 +152,8 @@ static bool all_finite(const Value *v)
     return true;
 }
 
-bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
-                      uint8_t *bad, Status *st)
+bool interpret_seen(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
+                    InterpSee *see, void *ctx, Status *st)
 {
     DimBind binds[MAX_BINDS];
     Interp  ip = {.g = g, .inputs = inputs, .vars = vars, .rs = rs, .binds = binds, .st = st};
@@ -171,9 +173,7 @@ bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, 
     for (Ref r = 1; r < g->nodes.n && ok; r++) {
         if (!uses[r])
             continue;
-        ok = run_node(&ip, r, values);
-        if (ok && bad)
-            bad[r] = !all_finite(&values[r]);
+        ok = run_node(&ip, r, values, see, ctx);
         for (int i = 0; i < node(g, r)->nargs; i++) {
             Ref a = node_arg(g, r, i);
             if (--uses[a] == 0)
@@ -194,7 +194,21 @@ bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, 
     return ok;
 }
 
+static bool mark_bad(void *bad, const Interp *ip, Ref r, const Value *const *in, Value *out)
+{
+    (void)ip;
+    (void)in;
+    ((uint8_t *)bad)[r] = !all_finite(out);
+    return true;
+}
+
+bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
+                      uint8_t *bad, Status *st)
+{
+    return interpret_seen(g, inputs, vars, rs, want, nwant, as, results, bad ? mark_bad : NULL, bad, st);
+}
+
 bool interpret(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, Tensor *results, Status *st)
 {
-    return interpret_traced(g, inputs, vars, rs, want, nwant, NULL, results, NULL, st);
+    return interpret_seen(g, inputs, vars, rs, want, nwant, NULL, results, NULL, NULL, st);
 }

@@ -30,8 +30,14 @@ typedef bool RefFn(const Interp *ip, Ref r, const Value *const *in, Value *out);
 #include "../compiler/ops.def"
 #undef OP
 
-/* interpret() whose result i is of the type as[i] (NULL: f64), and that marks, in bad[ref] (zeroed by the caller, NULL: not wanted), the nodes whose numbers are not all
- * finite. A result is made as soon as its value is there, so that many results in f32 cost no f64 copy of all. */
+/* interpret() with an eye on every node: called when a node's value is there, before anyone reads it; it may change it. Result i is of the type as[i] (NULL: f64);
+ * it is made as soon as its value is there, so that many results in f32 cost no f64 copy of all. */
+typedef bool InterpSee(void *ctx, const Interp *ip, Ref r, const Value *const *in, Value *out);
+bool interpret_seen(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
+                    InterpSee *see, void *ctx, Status *st);
+bool ref_node(const Interp *ip, Ref r, const Value *const *in, Value *out);      /* one op: out has its shape and zeroed storage */
+
+/* The same, marking in bad[ref] (zeroed by the caller, NULL: not wanted) the nodes whose numbers are not all finite. */
 bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
                       uint8_t *bad, Status *st);
 

@@ -9,12 +9,12 @@
 #include <string.h>
 
 /* Starting threads costs some microseconds; a vector loop does about ten operations a nanosecond. */
-enum { PARALLEL_WORK = 400000 };
+int64_t launch_parallel_from = 400000;
 
 /* One thread does what is not worth more. */
 static int threads_for(int64_t tasks, int64_t work, int threads)
 {
-    return work < PARALLEL_WORK ? 1 : tasks < threads ? (int)tasks : threads;
+    return work < launch_parallel_from ? 1 : tasks < threads ? (int)tasks : threads;
 }
 
 void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads)

@@ -13,6 +13,8 @@ void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, 
 typedef struct { double from, to; } Span;
 void launch_spans(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads, Span *spans);
 
+extern int64_t launch_parallel_from;       /* operations from which threads are worth starting; tests set 0: always */
+
 /* Zeroes the border of bufs[0] [images][t+h+b][l+w+r][block]; args: images, h, w, block, t, b, l, r, bytes of an element. */
 void zero_halo(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads);
 

@@ -32,6 +32,8 @@ struct Program {
     uint64_t    clock;
     Tensor     *fresh;             /* by write: where the new value is computed */
     Profile    *profile;           /* NULL: not measured */
+    KernelWatch *watch;            /* program_watch's */
+    void       *watch_ctx;
 };
 
 /* ---- making ---- */
@@ -296,9 +298,17 @@ static void run_kernels(Pass *q)
             profile_launch(q->p->profile, i, k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i]);
         else
             launch(k->kernel.fn, at, m->args + m->args_at[i], m->tasks[i], m->work[i], q->p->threads);
+        if (q->p->watch)
+            q->p->watch(q->p->watch_ctx, &(KernelRun){ q->p->g, f, i, q->s->binds, q->s->nbinds, q->at });
         if (at != bufs)
             free(at);
     }
+}
+
+void program_watch(Program *p, KernelWatch *watch, void *ctx)
+{
+    p->watch = watch;
+    p->watch_ctx = ctx;
 }
 
 /* Tests only: the gaps between buffers, before and after. */

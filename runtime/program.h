@@ -1,4 +1,4 @@
-/* program.h - inside a native program: what program.c, program_make.c, program_check.c and program_memory.c share. */
+/* program.h - inside a native program: what program.c, program_make.c, program_check.c and program_memory.c share, and what looks into a pass as it runs. */
 #ifndef PASTICHE_PROGRAM_H
 #define PASTICHE_PROGRAM_H
 
@@ -12,5 +12,10 @@ bool   native_target(const ExecOptions *o, Target *t, Status *st);
 /* Sizes that shapes alone do not settle: slices reach inside, borders can be mirrored, parts fill what they are put into, nothing takes the
  * largest of no elements. With this, kernels touch no memory but their buffers'. Messages as the reference interpreter's. */
 bool check_nodes(const Graph *g, const DimBind *binds, uint32_t n, Status *st);
+
+/* Called after each kernel of a pass: kernel number `kernel` of f has run, at[i] is where buffer i stands (it may be written to). */
+typedef struct { const Graph *g; const Fusion *f; uint32_t kernel; const DimBind *binds; uint32_t nbinds; void *const *at; } KernelRun;
+typedef void KernelWatch(void *ctx, const KernelRun *run);
+void program_watch(Program *p, KernelWatch *watch, void *ctx);         /* NULL: no longer. Native programs only */
 
 #endif

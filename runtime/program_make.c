@@ -50,7 +50,7 @@ bool native_target(const ExecOptions *o, Target *t, Status *st)
 {
     if (!target_detect(o->cpu, t, st))
         return false;
-    t->winograd = o->exact || !pass_on(o->off, PASS_winograd) ? WINOGRAD_NEVER : WINOGRAD_PAYS;
+    t->winograd = o->exact || !pass_on(o->off, PASS_winograd) ? WINOGRAD_NEVER : o->winograd_always ? WINOGRAD_ALWAYS : WINOGRAD_PAYS;
     t->off = o->off;
     t->debug = o->debug_kernels || debug_wanted();
     return true;

@@ -27,11 +27,14 @@ typedef struct {
     bool smooth;                   /* no kinks (abs, min, max, select, win_max): for finite differences and float32 */
 } RandomGraphOptions;
 
-enum { RG_INPUTS = 5, RG_POOL = 256 };
+enum { RG_INPUTS = 32, RG_POOL = 256 };
 typedef struct {
     Graph   *g;
     Tensor   inputs[RG_INPUTS];
     int      ninputs;
+    int64_t  size[3];              /* what N, H, W are bound to */
+    Ref      wrt[RG_INPUTS];       /* what gradients are taken by */
+    int      nwrt;
     uint64_t state;
     RandomGraphOptions o;
     struct { Ref r; double bound; } pool[RG_POOL];
@@ -66,7 +69,7 @@ static inline Dim  rg_dim(RandomGraph *rg, int64_t v) { return dim_const(rg->g->
 /* A size as the inputs are bound. */
 static inline int64_t rg_size(RandomGraph *rg, Dim d)
 {
-    DimBind b[3] = { { dim_sym(rg->g->dims, intern("N")), 2 }, { dim_sym(rg->g->dims, intern("H")), 5 }, { dim_sym(rg->g->dims, intern("W")), 6 } };
+    DimBind b[3] = { { dim_sym(rg->g->dims, intern("N")), rg->size[0] }, { dim_sym(rg->g->dims, intern("H")), rg->size[1] }, { dim_sym(rg->g->dims, intern("W")), rg->size[2] } };
     int64_t v = 0;
     if (!dim_eval(rg->g->dims, d, b, 3, &v))
         abort();
@@ -365,15 +368,15 @@ static inline void rg_inputs(RandomGraph *rg)
     Dim    n = rg->o.symbolic ? dim_sym(g->dims, intern("N")) : rg_dim(rg, 2);
     Dim    h = rg->o.symbolic ? dim_sym(g->dims, intern("H")) : rg_dim(rg, 5);
     Dim    w = rg->o.symbolic ? dim_sym(g->dims, intern("W")) : rg_dim(rg, 6);
-    struct { const char *name; int rank; Dim shape[4]; int64_t size[4]; double scale; } in[RG_INPUTS] = {
+    struct { const char *name; int rank; Dim shape[4]; int64_t size[4]; double scale; } in[] = {
         { "x", 4, { n, rg_dim(rg, 4), h, w }, { 2, 4, 5, 6 }, 1 },
         { "y", 4, { n, rg_dim(rg, 4), h, w }, { 2, 4, 5, 6 }, 1 },
         { "weight", 4, { rg_dim(rg, 4), rg_dim(rg, 4), rg_dim(rg, 3), rg_dim(rg, 3) }, { 4, 4, 3, 3 }, 0.3 },
         { "m", 2, { n, rg_dim(rg, 7) }, { 2, 7 }, 1 },
         { "s", 0, { 0 }, { 0 }, 1 },
     };
-    rg->ninputs = RG_INPUTS;
-    for (int i = 0; i < RG_INPUTS; i++) {
+    rg->ninputs = rg->nwrt = COUNT(in);
+    for (int i = 0; i < rg->ninputs; i++) {
         GraphInput gi = { .name = intern(in[i].name), .kind = IN_TENSOR, .dtype = DT_F32, .rank = (uint8_t)in[i].rank };
         Status     st = { 0 };
         memcpy(gi.shape, in[i].shape, sizeof(Dim) * (size_t)in[i].rank);
@@ -382,7 +385,8 @@ static inline void rg_inputs(RandomGraph *rg)
             abort();
         for (int64_t k = 0; k < tensor_count(&rg->inputs[i]); k++)
             tensor_set(&rg->inputs[i], k, rg_real(rg, -in[i].scale, in[i].scale));
-        rg_push(rg, make_node(g, OP_input, DT_F32, in[i].rank, in[i].shape, 0, NULL, 1, (int64_t[]){ i }, 0), in[i].scale);
+        rg->wrt[i] = make_node(g, OP_input, DT_F32, in[i].rank, in[i].shape, 0, NULL, 1, (int64_t[]){ i }, 0);
+        rg_push(rg, rg->wrt[i], in[i].scale);
     }
 }
 
@@ -395,12 +399,10 @@ static inline void rg_output(RandomGraph *rg, const char *name, Ref r)
 /* Outputs: gradients of y by the inputs it reaches; returns the sum of their squares, or 0. */
 static inline Ref rg_gradients(RandomGraph *rg, Ref y, const char *name)
 {
-    Ref wrt[RG_INPUTS], out[RG_INPUTS], culprit, total = 0;
-    for (int i = 0; i < RG_INPUTS; i++)
-        wrt[i] = rg->pool[i].r;
-    if (!gradients(rg->g, y, RG_INPUTS, wrt, out, &culprit))
+    Ref out[RG_INPUTS], culprit, total = 0;
+    if (!gradients(rg->g, y, rg->nwrt, rg->wrt, out, &culprit))
         abort();
-    for (int i = 0; i < RG_INPUTS; i++) {
+    for (int i = 0; i < rg->nwrt; i++) {
         if (!out[i])
             continue;
         rg_output(rg, name, out[i]);
@@ -416,6 +418,7 @@ static inline void random_graph(RandomGraph *rg, DimTable *dims, uint64_t seed, 
     rg->g = graph_new("random", dims);
     rg->state = seed * 0x9E3779B97F4A7C15u + 1;
     rg->o = o;
+    memcpy(rg->size, (int64_t[]){ 2, 5, 6 }, sizeof rg->size);
     rg_inputs(rg);
     for (int i = 0; i < (o.nops ? o.nops : 20); i++) {
         int    k = rg_below(rg, 3) ? rg->npool - 1 - rg_below(rg, rg->npool < 6 ? rg->npool : 6) : rg_below(rg, rg->npool);
@@ -439,7 +442,7 @@ static inline void random_graph(RandomGraph *rg, DimTable *dims, uint64_t seed, 
         rg_push(rg, a, bound);
     }
     Ref y = b_const(rg->g, DT_F32, 0);
-    for (int i = rg->npool - 1, taken = 0; i >= RG_INPUTS && taken < 4; i -= 1 + rg_below(rg, 3), taken++) {
+    for (int i = rg->npool - 1, taken = 0; i >= rg->nwrt && taken < 4; i -= 1 + rg_below(rg, 3), taken++) {
         rg_output(rg, "value", rg->pool[i].r);
         y = b_binary(rg->g, OP_add, y, b_sum_all(rg->g, b_unary(rg->g, OP_sin, rg->pool[i].r)));
     }

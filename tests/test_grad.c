@@ -260,11 +260,9 @@ static bool scalar_at(RandomGraph *rg, const Tensor *in, Ref r, double *v)
 /* sum over inputs of <gradient of y, direction>; the direction is a constant of each input's own, drawn as fixed random numbers */
 static Ref along(RandomGraph *rg, Ref y, const Ref *dir)
 {
-    Ref wrt[RG_INPUTS], out[RG_INPUTS], culprit = 0, sum = 0;
-    for (int i = 0; i < RG_INPUTS; i++)
-        wrt[i] = rg->pool[i].r;
-    CHECK(gradients(rg->g, y, RG_INPUTS, wrt, out, &culprit), "%s", op_info[node(rg->g, culprit)->op].name);
-    for (int i = 0; i < RG_INPUTS; i++)
+    Ref out[RG_INPUTS], culprit = 0, sum = 0;
+    CHECK(gradients(rg->g, y, rg->nwrt, rg->wrt, out, &culprit), "%s", op_info[node(rg->g, culprit)->op].name);
+    for (int i = 0; i < rg->nwrt; i++)
         if (out[i]) {
             Ref part = b_sum_all(rg->g, b_binary(rg->g, OP_mul, out[i], dir[i]));
             sum = sum ? b_binary(rg->g, OP_add, sum, part) : part;
@@ -282,13 +280,13 @@ static void test_random(uint64_t seed)
     Status   st = { 0 };
     RunState rs = { 0 };
     double   eps = 1e-5;
-    for (int i = 0; i < RG_INPUTS; i++) {
-        Type t = node_type(rg.g, rg.pool[i].r);
+    for (int i = 0; i < rg.ninputs; i++) {
+        Type t = node_type(rg.g, rg.wrt[i]);
         dir[i] = make_node(rg.g, OP_normal, DT_F32, t.rank, t.shape, 0, NULL, 2, (int64_t[]){ 100 + i, 1 }, 0);
     }
-    CHECK(interpret(rg.g, rg.inputs, NULL, &rs, dir, RG_INPUTS, dirs, &st), "%s", st.message);
+    CHECK(interpret(rg.g, rg.inputs, NULL, &rs, dir, (uint32_t)rg.ninputs, dirs, &st), "%s", st.message);
     for (int k = 0; k < 2; k++)
-        for (int i = 0; i < RG_INPUTS; i++) {
+        for (int i = 0; i < rg.ninputs; i++) {
             Tensor *t = &step[k][i];
             CHECK(tensor_alloc(t, DT_F64, rg.inputs[i].rank, rg.inputs[i].shape, &st), "%s", st.message);
             for (int64_t j = 0; j < tensor_count(t); j++)
@@ -305,7 +303,7 @@ static void test_random(uint64_t seed)
         }
         y = d;
     }
-    for (int i = 0; i < RG_INPUTS; i++) {
+    for (int i = 0; i < rg.ninputs; i++) {
         tensor_free(&dirs[i]);
         tensor_free(&step[0][i]);
         tensor_free(&step[1][i]);
