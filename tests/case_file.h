@@ -61,7 +61,7 @@ static inline bool case_parse(const char *text, DimTable *dims, Case *c, CaseSet
             Status st = { 0 };
             snprintf(names, sizeof names, "%.*s", (int)strcspn(text + 9, "\n"), text + 9);
             if (!passes_parse(names, &s->off, &st)) {
-                snprintf(why, nwhy, "%s", st.message);
+                snprintf(why, nwhy, "%.200s", st.message);
                 return false;
             }
         }
