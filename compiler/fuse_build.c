@@ -39,8 +39,7 @@ static uint32_t find_buffer(const Fusion *f, Ref r, Layout l)
 
 uint32_t buffer_of(Fusion *f, Ref r, Layout l)
 {
-    if (f->alias[r]) {
-        assert(l.block == 1 && !has_halo(&l));
+    if (f->alias[r] && layout_equal(l, plain_layout(f->g, r))) {       /* in blocks or with a border it is memory of its own */
         r = kept_as(f, r);
         l = plain_layout(f->g, r);
     }
@@ -111,6 +110,8 @@ static uint32_t in_layout(Fusion *f, Ref r, Layout l, uint32_t anchor)
         return b;
     f->buffers.at[b].first = anchor;       /* for the time being: it has its copy */
     Layout have = stored_layout(f, r);
+    if (f->alias[r])
+        in_layout(f, r, have, anchor);     /* what the copy reads */
     bool   turn = can_relayout(f->g, r, have, l) && pass_on(f->target->off, PASS_relayout);
     Fused *k = fused_new(f, turn ? FUSED_RELAYOUT : FUSED_MAP, r, l);
     if (turn) {

@@ -9,6 +9,7 @@
 #include "case_file.h"
 #include "hunt.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 
 /* ---- one failing case as files ---- */
@@ -172,9 +173,10 @@ static void test_death(void)
     free(h.failures);
 }
 
-/* What a case says in the language computes the same numbers. In a process of its own: the interpreter starts threads. */
-static int compare_said(uint64_t first, uint64_t count)
+/* What a case says in the language computes the same numbers. */
+static int compare_said(void)
 {
+    enum { first = 5000, count = 50 };
     char path[64] = "/tmp/pastiche-said-XXXXXX";
     int  file = mkstemp(path), compared = 0;
     CHECK(file >= 0, "%s", path);
@@ -214,22 +216,23 @@ static int compare_said(uint64_t first, uint64_t count)
         dims_free(dims);
     }
     remove(path);
-    CHECK(compared > (int)count, "only %d results were compared", compared);
+    CHECK(compared > count, "only %d results were compared", compared);
     return checks_failed != 0;
 }
 
-static void test_said(void)
+/* In a process of its own: what runs graphs starts threads. */
+static void test_apart(const char *name, int (*test)(void))
 {
     int status = 0;
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
         checks_failed = 0;
-        int failed = compare_said(5000, 50);
+        int failed = test();
         fflush(stdout);
         _exit(failed);
     }
-    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "cases said in the language: status %d", status);
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: status %d", name, status);
 }
 
 static void test_graphs(uint64_t count)
@@ -247,33 +250,72 @@ static void test_graphs(uint64_t count)
     free(h.failures);
 }
 
-/* ---- the command ---- */
+/* ---- cases that failed once ---- */
+
+static bool read_case(const char *path, DimTable *dims, Case *c, CaseSetting *s)
+{
+    Text   t = { 0 };
+    char   why[600] = "cannot be read", buf[4096];
+    size_t n;
+    FILE  *f = fopen(path, "r");
+    *c = (Case){ 0 };
+    while (f && (n = fread(buf, 1, sizeof buf, f)) > 0)
+        text_addn(&t, buf, n);
+    if (f)
+        fclose(f);
+    bool ok = f && case_parse(t.at ? t.at : "", dims, c, s, why, sizeof why);
+    if (!ok)
+        printf("%s: %s\n", path, why);
+    text_free(&t);
+    return ok;
+}
 
 static int replay(const char *path)
 {
-    Text        t = { 0 };
-    char        why[600], buf[4096];
-    size_t      n;
+    static const char *const kinds[] = { "passes", "fails", "hangs on a rounding", "is invalid" };
     Case        c;
     CaseSetting s;
     DimTable   *dims = dims_new();
-    FILE       *f = fopen(path, "r");
-    if (!f) {
-        perror(path);
+    if (!read_case(path, dims, &c, &s))
         return 2;
-    }
-    while ((n = fread(buf, 1, sizeof buf, f)) > 0)
-        text_addn(&t, buf, n);
-    fclose(f);
-    if (!case_parse(t.at ? t.at : "", dims, &c, &s, why, sizeof why)) {
-        printf("%s: %s\n", path, why);
-        return 2;
-    }
-    static const char *const kinds[] = { "passes", "fails", "hangs on a rounding", "is invalid" };
     Verdict v = check_case(&c, &s);
     printf("%s %s%s%s\n", path, kinds[v.kind], v.text[0] ? ": " : "", v.text);
     return v.kind == VERDICT_FAIL;
 }
+
+/* tests/cases/NAME.case, each on every instruction set and with Winograd's three ways, in a process of its own. */
+static int replay_cases(void)
+{
+    const char    *folder = SOURCE_DIR "/tests/cases";
+    DIR           *d = opendir(folder);
+    struct dirent *e;
+    int            n = 0;
+    while (d && (e = readdir(d))) {
+        char        path[600];
+        Case        c;
+        CaseSetting s;
+        DimTable   *dims = dims_new();
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        bool ok = strstr(e->d_name, ".case") && read_case(path, dims, &c, &s);
+        CHECK(ok || !strstr(e->d_name, ".case"), "%s cannot be read", path);
+        for (uint64_t k = 0; k < 9 && ok; k++) {
+            CaseSetting now = setting_of(&(Hunt){ .fault = OP_const }, k);
+            now.off = s.off;
+            Verdict v = check_case(&c, &now);
+            CHECK(v.kind == VERDICT_PASS && v.compared, "%s on %s, winograd %s: %s", path, now.cpu, winograd_name(now.winograd), v.text);
+            n++;
+        }
+        if (c.g && ok)
+            graph_free(c.g);
+        dims_free(dims);
+    }
+    CHECK(n > 0, "no cases in %s", folder);
+    if (d)
+        closedir(d);
+    return checks_failed != 0;
+}
+
+/* ---- the command ---- */
 
 static int hunt_command(int argc, char **argv)
 {
@@ -330,6 +372,7 @@ int main(int argc, char **argv)
     test_fault(OP_matmul, 4);
     test_fault(OP_sum, 4);
     test_death();
-    test_said();
+    test_apart("cases said in the language", compare_said);
+    test_apart("cases that failed once", replay_cases);
     return check_done();
 }
