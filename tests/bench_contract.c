@@ -1,6 +1,6 @@
 /* bench_contract.c - how near the contraction kernels come to the machine: the share of the FMA rate, which is measured in the same run by a kernel of nothing
  * but independent FMAs, and the time to compile each. One thread, the least of several repeats. Not a test: figures depend on who else computes.
- *   bench_contract [--cpu avx512|avx2|baseline] [WORD]     only the lines that hold WORD
+ *   bench_contract [--cpu avx512|avx2|baseline] [--exact] [WORD]     only the lines that hold WORD; --exact: without Winograd's way
  */
 #define _GNU_SOURCE
 #include "../runtime/clock.h"
@@ -14,7 +14,7 @@ typedef struct { const char *what; int op, n, c, h, w, k, r, s, stride, pad, gro
 /* matmul: h x k times k x w; groups: 2*ta + tb */
 
 /* ---- a line ---- */
-typedef struct { ContractPlan p; DimTable *dims; Graph *g; DimBind binds[3]; int nbinds; } Bench;
+typedef struct { ContractPlan p; DimTable *dims; Graph *g; DimBind binds[4]; int nbinds; } Bench;
 
 static void emit_one(void *ctx, Emit *e, uint32_t index)
 {
@@ -38,7 +38,8 @@ static Ref build(Bench *b, const Line *l)
         v[i] = l->symbolic ? dim_sym(d, intern(names[i])) : dim_const(d, size[i]);
         b->binds[i] = (DimBind){ v[i], size[i] };
     }
-    b->nbinds = l->symbolic ? 3 : 0;
+    b->binds[3] = (DimBind){ threads_dim(d), 1 };
+    b->nbinds = 4;
     int64_t zero = 0, one = 1;
     if (l->op == OP_matmul) {
         int     ta = l->groups >> 1, tb = l->groups & 1, rank = l->n > 1 ? 3 : 2;
@@ -149,6 +150,8 @@ static const Line lines[] = {
     { "conv 3x3 32 256x256", OP_conv, 1, 32, 256, 256, 32, 3, 3, 1, 1, 1, false },
     { "conv 3x3 64 56x56", OP_conv, 1, 64, 56, 56, 64, 3, 3, 1, 1, 1, false },
     { "conv 3x3 128 28x28", OP_conv, 1, 128, 28, 28, 128, 3, 3, 1, 1, 1, false },
+    { "conv 3x3 128 56x56", OP_conv, 1, 128, 56, 56, 128, 3, 3, 1, 1, 1, false },
+    { "conv 3x3 256 28x28", OP_conv, 1, 256, 28, 28, 256, 3, 3, 1, 1, 1, false },
     { "conv 3x3 512 16x16", OP_conv, 1, 512, 16, 16, 512, 3, 3, 1, 1, 1, false },
     { "conv 3x3 512 4x4 n32", OP_conv, 32, 512, 4, 4, 512, 3, 3, 1, 1, 1, false },
     { "conv 1x1 256 64x64", OP_conv, 1, 256, 64, 64, 256, 1, 1, 1, 0, 1, false },
@@ -162,12 +165,18 @@ static const Line lines[] = {
     { "conv 3x3 s2 64->128 256 symbolic", OP_conv, 1, 64, 256, 256, 128, 3, 3, 2, 1, 1, true },
     { "depthwise 3x3 128 64x64", OP_conv, 1, 128, 64, 64, 128, 3, 3, 1, 1, 128, false },
     { "conv_dx 3x3 128 64x64", OP_conv_dx, 1, 128, 64, 64, 128, 3, 3, 1, 1, 1, false },
+    { "conv_dx 3x3 128 56x56", OP_conv_dx, 1, 128, 56, 56, 128, 3, 3, 1, 1, 1, false },
+    { "conv_dx 3x3 256 28x28", OP_conv_dx, 1, 256, 28, 28, 256, 3, 3, 1, 1, 1, false },
+    { "conv_dx 3x3 256 64x64", OP_conv_dx, 1, 256, 64, 64, 256, 3, 3, 1, 1, 1, false },
     { "conv_dx 4x4 s2 128->64 32x32 n32", OP_conv_dx, 32, 64, 32, 32, 128, 4, 4, 2, 1, 1, false },
     { "conv_dx 4x4 s2 512->256 8x8 n32", OP_conv_dx, 32, 256, 8, 8, 512, 4, 4, 2, 1, 1, false },
     { "conv_dx 4x4 s2 64->3 64x64 n32", OP_conv_dx, 32, 3, 64, 64, 64, 4, 4, 2, 1, 1, false },
     { "conv_dx 4x4 128->512 1x1->4x4 n32", OP_conv_dx, 32, 512, 4, 4, 128, 4, 4, 1, 0, 1, false },
     { "conv_dx 3x3 64->3 128x128", OP_conv_dx, 1, 3, 128, 128, 64, 3, 3, 1, 1, 1, false },
     { "conv_dw 3x3 128 64x64", OP_conv_dw, 1, 128, 64, 64, 128, 3, 3, 1, 1, 1, false },
+    { "conv_dw 3x3 128 56x56", OP_conv_dw, 1, 128, 56, 56, 128, 3, 3, 1, 1, 1, false },
+    { "conv_dw 3x3 256 28x28", OP_conv_dw, 1, 256, 28, 28, 256, 3, 3, 1, 1, 1, false },
+    { "conv_dw 3x3 256 64x64", OP_conv_dw, 1, 256, 64, 64, 256, 3, 3, 1, 1, 1, false },
     { "conv_dw 3x3 32 256x256", OP_conv_dw, 1, 32, 256, 256, 32, 3, 3, 1, 1, 1, false },
     { "conv_dw 4x4 s2 64->128 32x32 n32", OP_conv_dw, 32, 64, 32, 32, 128, 4, 4, 2, 1, 1, false },
     { "conv_dw 4x4 s2 256->512 8x8 n32", OP_conv_dw, 32, 256, 8, 8, 512, 4, 4, 2, 1, 1, false },
@@ -192,9 +201,12 @@ static const Line lines[] = {
 int main(int argc, char **argv)
 {
     const char *cpu = NULL, *word = NULL;
+    bool        exact = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc)
             cpu = argv[++i];
+        else if (strcmp(argv[i], "--exact") == 0)
+            exact = true;
         else
             word = argv[i];
     }
@@ -204,6 +216,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", st.message);
         return 1;
     }
+    t.winograd = exact ? WINOGRAD_NEVER : WINOGRAD_PAYS;
     Jit *jit = jit_new(&t, &st);
     if (!jit) {
         fprintf(stderr, "%s\n", st.message);
