@@ -311,6 +311,7 @@ static void finish(Walk *w, const Reduction *r, const Sums *s, const Sums *rest)
         LLVMValueRef tail = w->tail;
         if (root->only && lanes_of(v) > 1)
             w->tail = walk_again(w, root->only);
+        walk_index_again(w, root->at);         /* the rows' loop has ended, and what was calculated in it */
         walk_store(w, root, v, extra);
         w->tail = tail;
     }

@@ -552,6 +552,24 @@ LLVMValueRef walk_again(Walk *w, Val v)
     return walk_value(w, v);
 }
 
+static void ins_again(Walk *w, Val v)
+{
+    const Ins *s = &w->b->ins.at[v];
+    assert(s->type == VT_INDEX || s->type == VT_BOOL);
+    const Val operands[] = { s->a, s->b, s->c };
+    for (size_t i = 0; i < COUNT(operands); i++)
+        if (operands[i])
+            ins_again(w, operands[i]);
+    walk_index_again(w, s->index);
+    emit_ins(w, v);
+}
+
+void walk_index_again(Walk *w, IndexId id)
+{
+    for (uint32_t t = 0; t < w->b->index.at[id].nterms; t++)
+        ins_again(w, w->b->index.at[id].term[t].v);
+}
+
 void walk_level(Walk *w, Level level)
 {
     for (uint32_t i = 1; i < w->b->ins.n; i++) {

@@ -29,6 +29,7 @@ void walk_free(Walk *w);
 void walk_level(Walk *w, Level level);                             /* emits the instructions of one level where the builder stands */
 LLVMValueRef walk_value(Walk *w, Val v);                           /* as a vector of w->lanes */
 LLVMValueRef walk_again(Walk *w, Val v);                           /* an instruction without operands, anew where the builder stands */
+void walk_index_again(Walk *w, IndexId id);                         /* what an index is calculated from, anew where the builder stands */
 LLVMValueRef size_value(Emit *e, Dim d);                           /* a small constant, or the kernel's argument */
 LLVMValueRef extent_value(Emit *e, Dim d);                         /* of a domain's loop: an argument unless it is 1 */
 LLVMTypeRef  walk_type(Walk *w, ValType t);
