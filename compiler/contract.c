@@ -9,6 +9,7 @@
  *   must not be that of anything an epilogue reads.
  */
 #include "contract.h"
+#include "tune_db.h"
 
 #include <assert.h>
 #include <string.h>
@@ -179,7 +180,7 @@ double fma_rate(int rows, int nb)
     return acc / (cycles + 0.5);
 }
 
-void contract_plan(Graph *g, Ref r, const Target *t, ContractPlan *p)
+static void plan_by_estimate(Graph *g, Ref r, const Target *t, ContractPlan *p)
 {
     memset(p, 0, sizeof *p);
     p->g = g;
@@ -208,6 +209,21 @@ void contract_plan(Graph *g, Ref r, const Target *t, ContractPlan *p)
         plan_dw(g, &c, t, p);
     else
         plan_conv(g, &c, t, p);
+}
+
+void contract_plan(Graph *g, Ref r, const Target *t, ContractPlan *p)
+{
+    plan_by_estimate(g, r, t, p);
+    const GraphHint *h = node_hint(g, r, HINT_BLOCK);
+    int              want[KNOBS] = { 0 };
+    for (uint32_t i = 0; h && i < h->nargs; i++)
+        for (int k = 0; k < KNOBS; k++)
+            if (!strcmp(h->args[i].word, knob_names[k]))
+                want[k] = (int)h->args[i].num;
+    if (h)
+        contract_set_block(g, p, want, p->why, sizeof p->why);
+    else if (t->tuned && pass_on(t->off, PASS_tune))
+        tune_apply(t->tuned, g, p);
 }
 
 /* ---- emission helpers ---- */

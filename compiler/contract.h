@@ -10,6 +10,7 @@
  *   contract_winograd_dw.c  conv_dw with fewer multiplications
  *   contract_winograd_few.c the same for small maps with many channels
  *   contract_matmul.c   matmul
+ *   contract_block.c    block sizes chosen by @block or by tuning
  *   contract_generic.c  every convolution that the others decline: one element at a time
  *
  * conv and conv_dx are one loop nest. Along an axis, a result position is out_first + q*out_step (q = 0, 1, ..) and tap t of it reads
@@ -115,6 +116,14 @@ int64_t plan_depth(const ConvMap *m, const Target *t, ContractPlan *p);      /* 
 bool plan_winograd_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p);            /* false: as plan_winograd */
 void plan_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p);
 void plan_matmul(Graph *g, const Target *t, ContractPlan *p);
+
+/* After a change of p's block sizes: do they fit? Sets what depends on them. false: why (contract_block.c puts p back). */
+bool conv_retile(Graph *g, const Conv *c, ContractPlan *p, char *why, size_t nwhy);
+bool winograd_retile(Graph *g, const Conv *c, ContractPlan *p, char *why, size_t nwhy);
+bool narrow_retile(const ContractPlan *p, char *why, size_t nwhy);
+bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy);
+bool matmul_retile(Graph *g, ContractPlan *p, char *why, size_t nwhy);
+bool registers_hold(const ContractPlan *p, int pixels, int nb, char *why, size_t nwhy);
 
 typedef struct { const ContractPlan *p; Layout out; Epilogue epilogue; void *ctx; } Job;    /* what emit_contract was asked for */
 void emit_conv(Emit *e, const Job *j);

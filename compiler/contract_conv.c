@@ -112,6 +112,28 @@ void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     p->packed_elems = dim_const(g->dims, conv_panels(&m, p, p->in[0].block).total);
 }
 
+bool conv_retile(Graph *g, const Conv *c, ContractPlan *p, char *why, size_t nwhy)
+{
+    ConvMap       m;
+    const Target *t = p->target;
+    int          *v = p->variant;
+    conv_map(c, &m);
+    int64_t rows = phase_size(&m.axis[0], m.rows), cols = phase_size(&m.axis[1], m.cols), blocks = (m.Cout / v[V_GROUPS] + t->vec - 1) / t->vec;
+    if (v[V_NB] > 4 || v[V_NB] > blocks)
+        return snprintf(why, nwhy, "vectors: at most %d here", blocks < 4 ? (int)blocks : 4), false;
+    if (!registers_hold(p, v[V_PN] * v[V_PR] * v[V_PW], v[V_NB], why, nwhy))
+        return false;
+    if (cols < 0 && (v[V_PN] > 1 || v[V_PR] > 1 || v[V_PW] < 3))
+        return snprintf(why, nwhy, "the width is not known when compiling: tiles of one row, at least 3 columns"), false;
+    if (cols >= 0 && (v[V_PW] > cols || v[V_PR] > (rows < 0 ? 1 : rows) || (m.n >= 0 && v[V_PN] > m.n)))
+        return snprintf(why, nwhy, "the tile is larger than the result"), false;
+    if (p->in[0].block > 1 ? t->vec % v[V_UNROLL] != 0 : v[V_UNROLL] != 1)
+        return snprintf(why, nwhy, "unroll: it must divide %d", p->in[0].block > 1 ? t->vec : 1), false;
+    v[V_PW2] = cols < 0 ? v[V_PW] / 2 + 1 : 0;
+    p->packed_elems = dim_const(g->dims, conv_panels(&m, p, p->in[0].block).total);
+    return true;
+}
+
 /* ---- emission ---- */
 
 typedef struct { LLVMValueRef taps, in_first, out_first, count; } AxisNow;    /* the phase of a task */

@@ -75,6 +75,16 @@ static void pick_lanes_c(const Conv *c, const Target *t, ContractPlan *p)
     }
 }
 
+bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy)
+{
+    int64_t block = c->K < p->target->vec ? c->K : p->target->vec;
+    if (p->variant[V_NB] > 6 || p->variant[V_NB] > c->S)
+        return snprintf(why, nwhy, "cols: at most %d taps here", c->S < 6 ? (int)c->S : 6), false;
+    if (block % p->variant[V_ROWS])
+        return snprintf(why, nwhy, "rows: they must divide %d", (int)block), false;
+    return registers_hold(p, p->variant[V_ROWS], p->variant[V_NB], why, nwhy);
+}
+
 static void plan_lanes_c(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
 {
     DimTable *d = g->dims;

@@ -39,10 +39,29 @@ static Shape shape_of(const Graph *g, Ref r)
 
 /* ---- planning ---- */
 
+static bool has_pointers(const Shape *s) { return !s->ta && s->K < 0; }    /* rows of a at distances that are not known: an address register each */
+
+/* The narrower tile behind those of V_PW rows. */
+static void set_tail(const Shape *s, ContractPlan *p)
+{
+    int rows = p->variant[V_PW];
+    p->variant[V_PW2] = s->M < 0 && rows > 1 ? rows / 2 + 1 : 0;
+    if (p->variant[V_PW2] >= rows)
+        p->variant[V_PW2] = rows - 1;
+}
+
+static void size_packed(Graph *g, const Shape *s, ContractPlan *p)
+{
+    DimTable *d = g->dims;
+    int64_t   width = (int64_t)p->variant[V_NB] * p->target->vec;
+    if (p->packed == 1)
+        p->packed_elems = dim_mul(d, s->batch, dim_mul(d, dim_scale(d, dim_ceildiv(d, s->n, width), width), s->k));
+}
+
 static void pick_block(const Shape *s, const Target *t, ContractPlan *p)
 {
     double best = 0;
-    bool   pointers = !s->ta && s->K < 0;          /* rows of a at distances that are not known: an address register each */
+    bool   pointers = has_pointers(s);
     for (int nb = 1; nb <= MAX_NB; nb++) {
         int most = most_rows(t, nb);
         if (pointers && most > 8)
@@ -61,10 +80,8 @@ static void pick_block(const Shape *s, const Target *t, ContractPlan *p)
             p->variant[V_PW] = rows;
         }
     }
+    set_tail(s, p);
     int rows = p->variant[V_PW];
-    p->variant[V_PW2] = s->M < 0 && rows > 1 ? rows / 2 + 1 : 0;
-    if (p->variant[V_PW2] >= rows)
-        p->variant[V_PW2] = rows - 1;
     p->variant[V_CHUNK] = rows * ((TASK_ROWS + rows - 1) / rows);
     p->variant[V_UNROLL] = s->K < 0 || s->K >= 4 ? 4 : 1;
 }
@@ -79,16 +96,31 @@ void plan_matmul(Graph *g, const Target *t, ContractPlan *p)
     }
     p->variant[V_ALGO] = ALGO_MATMUL;
     pick_block(&s, t, p);
-    if (s.tb) {
-        p->packed = 1;
-        Dim columns = dim_scale(d, dim_ceildiv(d, s.n, (int64_t)p->variant[V_NB] * t->vec), (int64_t)p->variant[V_NB] * t->vec);
-        p->packed_elems = dim_mul(d, s.batch, dim_mul(d, columns, s.k));
-    }
+    p->packed = s.tb ? 1 : -1;
+    size_packed(g, &s, p);
     if (s.M >= 0 && s.N >= 0 && s.M * s.N <= SPLIT_LARGEST && (s.K < 0 || s.K > 2 * SPLIT_K)) {
         p->variant[V_SPLIT] = SPLIT_K;
         p->combine = true;
         p->scratch_elems = dim_mul(d, dim_ceildiv(d, s.k, SPLIT_K), dim_mul(d, s.batch, dim_mul(d, s.m, s.n)));
     }
+}
+
+bool matmul_retile(Graph *g, ContractPlan *p, char *why, size_t nwhy)
+{
+    Shape s = shape_of(g, p->node);
+    int  *v = p->variant;
+    if (v[V_NB] > MAX_NB || (s.N >= 0 && v[V_NB] > 1 && (int64_t)v[V_NB] * p->target->vec > s.N))
+        return snprintf(why, nwhy, "vectors: more than the columns of the result, or than %d", MAX_NB), false;
+    if (!registers_hold(p, v[V_PW], v[V_NB], why, nwhy))
+        return false;
+    if ((has_pointers(&s) && v[V_PW] > 8) || (s.M >= 0 && v[V_PW] > (s.M > 1 ? s.M : 1)))
+        return snprintf(why, nwhy, "rows: at most %lld here", has_pointers(&s) && (s.M < 0 || s.M > 8) ? 8LL : (long long)s.M), false;
+    if (v[V_UNROLL] > 8 || (s.K >= 0 && v[V_UNROLL] > s.K))
+        return snprintf(why, nwhy, "unroll: at most %lld", s.K >= 0 && s.K < 8 ? (long long)s.K : 8LL), false;
+    v[V_CHUNK] = (v[V_CHUNK] + v[V_PW] - 1) / v[V_PW] * v[V_PW];
+    set_tail(&s, p);
+    size_packed(g, &s, p);
+    return true;
 }
 
 /* ---- operands ---- */

@@ -30,6 +30,14 @@ void plan_narrow(const ConvMap *m, const Target *t, ContractPlan *p)
     p->variant[V_CHUNK] = m->cols >= 128 ? 1 : m->cols > 0 ? (int)(128 / m->cols) : 2;
 }
 
+bool narrow_retile(const ContractPlan *p, char *why, size_t nwhy)
+{
+    int pw = p->variant[V_PW];
+    if (pw & (pw - 1) || pw > p->target->vec)
+        return snprintf(why, nwhy, "cols: a power of two, at most %d", p->target->vec), false;
+    return registers_hold(p, pw, p->variant[V_NB], why, nwhy);
+}
+
 typedef struct {
     Emit        *e;
     ConvMap      m;

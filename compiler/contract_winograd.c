@@ -111,6 +111,14 @@ static bool pays(const ConvMap *m, const Target *t, double rate)
     return phases * (gemm + input + output + weights) < 0.9 * direct;
 }
 
+/* Packed weights and scratch for the block sizes. */
+static void size_memory(Graph *g, const ConvMap *m, ContractPlan *p)
+{
+    Panels q = winograd_panels(m, p);
+    p->packed_elems = dim_const(g->dims, q.total);
+    p->scratch_elems = dim_scale(g->dims, threads_dim(g->dims), scratch_each(&q, p->variant, M + side_taps(m) - 1));
+}
+
 bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
 {
     int r = side_taps(m), step = m->axis[0].in_step;
@@ -131,9 +139,20 @@ bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
     v[V_SPLIT] = 1;
     for (int d = 0; d < 2; d++)
         p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + past_the_end(m, d) * step);
-    Panels q = winograd_panels(m, p);
-    p->packed_elems = dim_const(g->dims, q.total);
-    p->scratch_elems = dim_scale(g->dims, threads_dim(g->dims), scratch_each(&q, v, M + r - 1));
+    size_memory(g, m, p);
+    return true;
+}
+
+bool winograd_retile(Graph *g, const Conv *c, ContractPlan *p, char *why, size_t nwhy)
+{
+    ConvMap m;
+    int    *v = p->variant;
+    conv_map(c, &m);
+    if (v[V_CHUNK] % v[V_PR] || v[V_CHUNK] > 8 * v[V_PR])
+        return snprintf(why, nwhy, "chunk: a multiple of %d, at most %d", v[V_PR], 8 * v[V_PR]), false;
+    if (p->target->vec % v[V_UNROLL])
+        return snprintf(why, nwhy, "unroll: it must divide %d", p->target->vec), false;
+    size_memory(g, &m, p);
     return true;
 }
 

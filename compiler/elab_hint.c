@@ -2,6 +2,7 @@
  * What each pragma means is said in hints.c. In compile-time bodies, where no graph is made, they are checked and change nothing.
  */
 #include "elab.h"
+#include "native.h"
 
 #include <string.h>
 
@@ -21,6 +22,34 @@ static HintKind known_hint(Elab *e, const Name *name)
     return HINT_NONE;
 }
 
+/* vectors: 2 */
+static bool named_arg(Elab *e, const HintInfo *info, const Arg *a, HintArg *out)
+{
+    Text known = { 0 };
+    bool found = false;
+    for (int k = 0; k < KNOBS; k++) {
+        text_addf(&known, "%s%s", k ? ", " : "", knob_names[k]);
+        found |= a->name && !strcmp(a->name, knob_names[k]);
+    }
+    if (!found && a->name)
+        elab_error(e, 334, a->loc, "'@%s' has no parameter '%s'; it has: %s", info->name, a->name, known.at);
+    else if (!found)
+        elab_error(e, 334, a->loc, "'@%s' takes named numbers, as %s: 2; there are: %s", info->name, knob_names[0], known.at);
+    text_free(&known);
+    if (!found)
+        return false;
+    Value v = eval(e, a->value);
+    v.loc = a->loc;
+    out->word = intern(a->name);
+    if (!as_int(e, &v, arena_printf(e->arena, "'%s' of '@%s'", a->name, info->name), &out->num))
+        return false;
+    if (out->num < 1 || out->num > 4096) {
+        elab_error(e, 334, a->loc, "'%s' of '@%s' is from 1 to 4096, not %lld", a->name, info->name, (long long)out->num);
+        return false;
+    }
+    return true;
+}
+
 /* Words stand for themselves, numbers are evaluated; hint_info says which are wanted. */
 static bool hint_args(Elab *e, const Pragma *p, GraphHint *h)
 {
@@ -36,6 +65,10 @@ static bool hint_args(Elab *e, const Pragma *p, GraphHint *h)
     }
     for (uint32_t i = 0; i < p->args.n; i++) {
         const Arg *a = &p->args.at[i];
+        if (info->args[i] == 'k' && !named_arg(e, info, a, &h->args[i]))
+            return false;
+        if (info->args[i] == 'k')
+            continue;
         if (a->name) {
             elab_error(e, 334, a->loc, "'@%s' has no parameter '%s'", info->name, a->name);
             return false;

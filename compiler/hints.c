@@ -16,7 +16,7 @@ const HintInfo hint_info[HINT_COUNT] = {
     [HINT_FUSE] = { "fuse", "", 0, "what the statement computes and reads again is one kernel; nothing of it is stored because it is dear to compute again" },
     [HINT_NOFUSE] = { "nofuse", "", 0, "the statement's kernels do nothing else: what it reads and what it computes is stored" },
     [HINT_LAYOUT] = { "layout", "w", 1, "blocked: values of rank 4 are stored in blocks of channels; rows: row by row" },
-    [HINT_BLOCK] = { "block", "nn", 1, "" },
+    [HINT_BLOCK] = { "block", "kkkkkk", 1, "block sizes of the statement's convolutions and products of matrices" },
     [HINT_GRADIENT] = { "gradient", "", 0, "" },
 };
 

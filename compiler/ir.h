@@ -82,11 +82,11 @@ typedef struct {
 /* Pragmas, `@name(args)` before a statement: the nodes that the statement makes carry them, through simplification too; they change no value. The table of them is in hints.c.
  * HINT_GRADIENT is no pragma: gradients() gives it to what it makes, in graphs that hold a HINT_REMAT. */
 typedef enum { HINT_NONE, HINT_REMAT, HINT_FUSE, HINT_NOFUSE, HINT_LAYOUT, HINT_BLOCK, HINT_GRADIENT, HINT_COUNT } HintKind;
-enum { MAX_HINT_ARGS = 4 };
-typedef struct { const char *word; int64_t num; } HintArg;                       /* word: interned, or NULL: num */
+enum { MAX_HINT_ARGS = 6 };
+typedef struct { const char *word; int64_t num; } HintArg;                       /* word: interned; num: a number, or the number given for the word */
 typedef struct { HintKind kind; uint32_t up, serial, nargs; HintArg args[MAX_HINT_ARGS]; Loc loc; } GraphHint;   /* up: the hint around it, 0 none; serial: differs where
                                                                                     a statement runs again (repeat, modules applied twice) */
-typedef struct { const char *name, *args; int least; const char *doc; } HintInfo;     /* args: 'w' a word, 'n' a number, each of them once; least: so many must be there */
+typedef struct { const char *name, *args; int least; const char *doc; } HintInfo;     /* args: 'w' a word, 'n' a number, 'k' NAME: number, each of them once; least: so many must be there */
 extern const HintInfo hint_info[HINT_COUNT];
 
 /* What a graph leaves behind. */

@@ -3,7 +3,7 @@
  *   graph "g_step"
  *   file 0 "dcgan.graph"                                         paths that places refer to
  *   chain 1 "in iteration i = 1 of Generator, ..."               how the elaborator came there
- *   hint 2 block(4, 8) in 1                                      a pragma, and the one around it
+ *   hint 2 layout(rows) in 1                                     a pragma, and the one around it
  *   check 2*H == W "cannot add ..."                              sizes that must turn out equal
  *   input "x" : f32[N, 3, 4*H, 64] in [-1, 1]                    input "n" : int n'1 = 4   is an integer
  *   %1 = input(index: 0) : f32[N, 3, 4*H, 64]  # dcgan.graph:7:3:12 ~1
@@ -159,12 +159,14 @@ static void print_outputs(const char *word, const GraphOutput *at, uint32_t n, c
     }
 }
 
-/* hint 2 block(4, 8) in 1 */
+/* hint 2 block(rows: 4, cols: 8) in 1 */
 static void print_hint(const GraphHint *h, uint32_t number, const Sources *s, Text *out)
 {
     text_addf(out, "hint %u %s(", number, hint_info[h->kind].name);
     for (uint32_t i = 0; i < h->nargs; i++)
-        if (h->args[i].word)
+        if (hint_info[h->kind].args[i] == 'k')
+            text_addf(out, "%s%s: %lld", i ? ", " : "", h->args[i].word, (long long)h->args[i].num);
+        else if (h->args[i].word)
             text_addf(out, "%s%s", i ? ", " : "", h->args[i].word);
         else
             text_addf(out, "%s%lld", i ? ", " : "", (long long)h->args[i].num);
@@ -647,7 +649,7 @@ static void hint_line(Reader *r)
         spaces(r);
         if (r->p && isalpha((unsigned char)*r->p))
             a->word = word(r);
-        else
+        if (!a->word || take(r, ':'))
             a->num = integer(r);
     }
     const char *in = word(r);

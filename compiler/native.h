@@ -28,6 +28,7 @@ typedef struct {
     bool        fma;
     const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
     uint8_t     winograd;          /* where convolutions use fewer multiplications (contract_winograd.c) */
+    const struct TuneDb *tuned;    /* block sizes found by `pastiche tune`; NULL: none */
     bool        debug;             /* kernels with debug information, each compiled for its own place (debug_code.h) */
     Passes      off;               /* passes that planning does without; code does not depend on it but through plans */
 } Target;
@@ -96,9 +97,17 @@ typedef struct {
                                       a second kernel made by emit_combine adds them in order into out. Implies scratch_elems > 0 */
     Dtype   elem;                  /* of operands and packed weights; sums are f32 */
     bool    epilogue_ok;           /* can results pass through an epilogue */
-    int     variant[16];           /* block sizes and choices: the search space of tuning */
+    int     variant[16];           /* block sizes and choices */
+    bool    tuned;                 /* some of them from the database of `pastiche tune` (tune_db.h) */
+    char    why[160];              /* what @block asked for cannot be had: the reason; "" */
 } ContractPlan;
 void contract_plan(Graph *g, Ref node, const Target *t, ContractPlan *plan);
+/* Block sizes that may be chosen, by @block or by tuning: none changes what is summed with what, in which order. */
+enum { KNOB_VECTORS, KNOB_IMAGES, KNOB_ROWS, KNOB_COLS, KNOB_UNROLL, KNOB_CHUNK, KNOBS };
+extern const char *const knob_names[KNOBS];
+int  contract_knob(const ContractPlan *p, int knob);       /* what it is; 0: this kernel has no such */
+/* want[k] 0: as it is. What depends on the sizes follows. false: p is as it was, and why says what does not fit. */
+bool contract_set_block(Graph *g, ContractPlan *p, const int *want, char *why, size_t nwhy);
 Dim  threads_dim(DimTable *d);     /* the number of threads of a run, which scratch may depend on and results may not */
 
 /* acc: one result vector (target->vec lanes of channels at `at`, or of the last axis for row-major results); returns what is stored. May emit loads. */

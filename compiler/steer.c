@@ -62,6 +62,27 @@ static bool check_layout(const Fusion *f, const GraphHint *h, Status *st)
                        place_text(g, h->loc, where, sizeof where), f->target->vec);
 }
 
+/* Of a statement's contractions one at least took the block sizes: gradients and other kernels may have none. */
+static bool check_block(const Fusion *f, const GraphHint *h, Status *st)
+{
+    const Graph *g = f->g;
+    const char  *why = NULL;
+    bool         any = false;
+    for (Ref r = 1; r < g->nodes.n; r++) {
+        bool here = f->live[r] && node_hint(g, r, HINT_BLOCK) == h;
+        any |= here;
+        if (!here || !f->plans[r])
+            continue;
+        why = f->plans[r]->why;
+        if (why[0])
+            break;
+    }
+    if (!any || (why && !why[0]))
+        return true;
+    char where[256];
+    return status_fail(st, "%s: @block: %s", place_text(g, h->loc, where, sizeof where), why ? why : "the statement computes no convolution and no product of matrices");
+}
+
 bool check_steering(const Fusion *f, Status *st)
 {
     const Graph *g = f->g;
@@ -73,5 +94,7 @@ bool check_steering(const Fusion *f, Status *st)
     for (uint32_t i = 1; ok && i < g->hints.n; i++)
         if (g->hints.at[i].kind == HINT_LAYOUT && strcmp(g->hints.at[i].args[0].word, "blocked") == 0)
             ok = check_layout(f, &g->hints.at[i], st);
+        else if (g->hints.at[i].kind == HINT_BLOCK)
+            ok = check_block(f, &g->hints.at[i], st);
     return ok;
 }

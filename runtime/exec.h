@@ -24,6 +24,7 @@ typedef struct {
     const char *cpu;               /* NULL: this machine's; "avx512", "avx2", "baseline" */
     bool        exact;             /* no Winograd convolutions */
     Passes      off;               /* passes to do without (../compiler/passes.def) */
+    const struct TuneDb *tuned;    /* block sizes in place of the user's database (../compiler/tune_db.h); NULL: that one */
     bool        debug_kernels;     /* kernels that gdb and perf know (../compiler/debug_code.h); PASTICHE_DEBUG_KERNELS=1 asks for them too */
     bool        no_cache;          /* no kernels from disk and none kept there (../compiler/object_cache.h) */
     bool        winograd_always;   /* tests: wherever it fits, not only where it pays */

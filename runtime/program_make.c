@@ -2,6 +2,7 @@
 #include "program.h"
 
 #include "../compiler/debug_code.h"
+#include "../compiler/tune_db.h"
 
 #include <stdlib.h>
 
@@ -52,6 +53,7 @@ bool native_target(const ExecOptions *o, Target *t, Status *st)
         return false;
     t->winograd = o->exact || !pass_on(o->off, PASS_winograd) ? WINOGRAD_NEVER : o->winograd_always ? WINOGRAD_ALWAYS : WINOGRAD_PAYS;
     t->off = o->off;
+    t->tuned = o->tuned ? o->tuned : tune_db_default();
     t->debug = o->debug_kernels || debug_wanted();
     return true;
 }

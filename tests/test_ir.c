@@ -393,7 +393,7 @@ static Graph *full_graph(Sources *s)
     g->loc = (Loc){ 1, 0, 7, 1 };
     g->chain = 1;
     g->hint = hint_add(g, &(GraphHint){ .kind = HINT_REMAT, .loc = { 1, 5, 6, 7 } });
-    g->hint = hint_add(g, &(GraphHint){ .kind = HINT_BLOCK, .up = g->hint, .nargs = 2, .args = { { .num = 4 }, { .num = -8 } } });
+    g->hint = hint_add(g, &(GraphHint){ .kind = HINT_BLOCK, .up = g->hint, .nargs = 2, .args = { { .word = intern("rows"), .num = 4 }, { .word = intern("cols"), .num = -8 } } });
     uint32_t layout = hint_add(g, &(GraphHint){ .kind = HINT_LAYOUT, .nargs = 1, .args = { { .word = intern("rows") } } });
     CHECK(g->hint == 2 && layout == 3 && hint_add(g, &(GraphHint){ .kind = HINT_REMAT, .loc = { 1, 5, 6, 7 } }) == 1, "equal hints are one");
     Ref y = make_node(g, OP_conv, DT_NONE, 0, NULL, REFS(x, w), ATTRS(2, 2, 1, 1, 1, 1, 1, 1, 1), 0);
@@ -474,7 +474,7 @@ static void test_bad_text(void)
         { "hint 1 remat()\n%1 = const(1) : f32[]  # ^4", "line 2: no hint 4" },
         { "hint 2 remat()", "line 1: expected number 1" },
         { "hint 1 pragma()", "line 1: no hint 'pragma'" },
-        { "hint 1 block(1, 2, 3, 4, 5)", "line 1: a hint has at most 4 arguments" },
+        { "hint 1 block(rows: 1, cols: 2, rows: 3, rows: 4, rows: 5, rows: 6, rows: 7)", "line 1: a hint has at most 6 arguments" },
         { "hint 1 fuse() in 3", "line 1: no hint 3" },
         { "%1 = const(1) : f32[] junk", "line 1: unexpected 'junk'" },
         { "graph \"open", "line 1: expected '\"'" },

@@ -12,7 +12,7 @@
 
 static char folder[] = "/tmp/pastiche_steer.XXXXXX";
 
-typedef struct { uint32_t kernels; Status st; Text fused; } Outcome;
+typedef struct { uint32_t kernels; uint64_t bits; Status st; Text fused; } Outcome;     /* bits: a hash of the result */
 
 static void write_graph(char *path, size_t size, const char *body)
 {
@@ -69,6 +69,7 @@ static Outcome run(const char *body, int64_t c, const char *cpu)
         CHECK(program_run(p, &x, vars, &now, &got, NULL, &st) && program_run(q, &x, s.vars, &now, &want, NULL, &st), "%s", st.message);
         CHECK(distance(&got, &want) <= 1e-5, "off by %g on %s:\n%s", distance(&got, &want), cpu ? cpu : "this machine", body);
         o.kernels = program_facts(p).kernels;
+        o.bits = hash_bytes(got.data, (size_t)tensor_count(&got) * 4, 1);
         CHECK(program_dump(s.model, g, &exec, "fused", &o.fused, &st), "%s", st.message);
     }
     program_free(p);
@@ -166,6 +167,49 @@ static void test_layout(const char *cpu)
             "a.graph:2: @layout(blocked): nothing that the statement computes can be stored in blocks");
 }
 
+/* ---- @block ---- */
+
+static void test_block(const char *cpu, int regs)
+{
+    static const char free_sizes[] = "module M()(x: f32[N, 32, H, W]) -> f32[N, 32, H, W] {\n%s    y = x |> a: conv(32, 5, pad: 2) |> relu\n    return y\n}\nnet D = M()\n"
+                                     "export f(x: f32[N, 32, H, W]) -> f32[N, 32, H, W] { return D.eval(x) }\n";
+    static const char fixed[] = "module M()(x: f32[N, 32, 11, 9]) -> f32[N, 32, 6, 5] {\n%s    y = x |> a: conv(32, 3, stride: 2, pad: 1)\n    return y\n}\nnet D = M()\n"
+                                "export f(x: f32[N, 32, 11, 9]) -> f32[N, 32, 6, 5] { return D.eval(x) }\n";
+    static const char product[] = "module M()(x: f32[N, 32, 11, 9]) -> f32[N, 1, 1, 40] {\n%s    y = x |> flatten |> a: linear(40)\n    return y |> reshape([N, 1, 1, 40])\n}\nnet D = M()\n"
+                                  "export f(x: f32[N, 32, 11, 9]) -> f32[N, 1, 1, 40] { return D.eval(x) }\n";
+    static const char *const blocks[] = { "vectors: 1, cols: 3", "vectors: 2, cols: 5", "vectors: 1, cols: 9", "unroll: 1", "unroll: 2", "chunk: 1", "chunk: 7, vectors: 1, cols: 4" };
+    static const char *const tiles[] = { "rows: 2, cols: 3, vectors: 1", "rows: 1, cols: 5, vectors: 2", "images: 2, rows: 1, cols: 2, vectors: 2", "images: 3, rows: 1, cols: 4, vectors: 1", "rows: 3, cols: 1, vectors: 2" };
+    static const char *const products[] = { "vectors: 1, rows: 2", "vectors: 2, rows: 5", "unroll: 1", "unroll: 8", "vectors: 1, rows: 1, chunk: 3" };
+    struct { const char *graph; const char *const *blocks; size_t n; } sets[] = { { free_sizes, blocks, COUNT(blocks) }, { fixed, tiles, COUNT(tiles) }, { product, products, COUNT(products) } };
+    for (size_t k = 0; k < COUNT(sets); k++) {
+        Outcome plain = run_with(sets[k].graph, "", 32, cpu);
+        kernels_of(plain);
+        for (size_t i = 0; i < sets[k].n; i++) {
+            char pragma[128];
+            snprintf(pragma, sizeof pragma, "    @block(%s)\n", sets[k].blocks[i]);
+            Outcome o = run_with(sets[k].graph, pragma, 32, cpu);
+            CHECK(!o.st.failed, "@block(%s) on %s: %s", sets[k].blocks[i], cpu, o.st.message);
+            CHECK(o.st.failed || o.bits == plain.bits, "@block(%s) on %s changes the result", sets[k].blocks[i], cpu);
+            text_free(&o.fused);
+        }
+    }
+    static const char winograd[] = "module M()(x: f32[N, 32, H, W]) -> f32[N, 64, H, W] {\n%s    y = x |> a: conv(64, 3, pad: 1)\n    return y\n}\nnet D = M()\n"
+                                   "export f(x: f32[N, 32, H, W]) -> f32[N, 64, H, W] { return D.eval(x) }\n";
+    Outcome plain = run_with(winograd, "", 32, cpu), unrolled = run_with(winograd, "    @block(unroll: 2)\n", 32, cpu);
+    CHECK(plain.bits == unrolled.bits && !unrolled.st.failed, "%s", unrolled.st.message);
+    kernels_of(plain);
+    kernels_of(unrolled);
+    refused(run_with(winograd, "    @block(cols: 5)\n", 32, cpu), "this kernel has no 'cols'; it has: unroll, chunk");
+    refused(run_with(winograd, "    @block(chunk: 3)\n", 32, cpu), "chunk: a multiple of");
+    char need[64];
+    snprintf(need, sizeof need, "registers, there are %d", regs);
+    refused(run_with(fixed, "    @block(vectors: 2, rows: 6, cols: 5)\n", 32, cpu), need);
+    refused(run_with(fixed, "    @block(vectors: 1, cols: 6)\n", 32, cpu), "a.graph:2: @block: the tile is larger than the result");
+    refused(run_with(product, "    @block(images: 2)\n", 32, cpu), "this kernel has no 'images'; it has: vectors, rows, unroll, chunk");
+    refused(run_with("export f(x: f32[N, 3, H, W]) -> f32[N, 3, H, W] {\n%s    y = x * 2\n    return y\n}\n", "    @block(cols: 2)\n", 3, cpu),
+            "a.graph:2: @block: the statement computes no convolution and no product of matrices");
+}
+
 int main(void)
 {
     static const char *const isas[] = { "avx512", "avx2", "baseline" };
@@ -178,6 +222,7 @@ int main(void)
         test_nofuse(isas[i]);
         test_fuse(isas[i]);
         test_layout(isas[i]);
+        test_block(isas[i], t.nregs);
     }
     char path[256];
     snprintf(path, sizeof path, "%s/a.graph", folder);
