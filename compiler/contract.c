@@ -39,6 +39,8 @@ Conv conv_of(const Graph *g, Ref r)
         c.pad[i] = (int)a[2 + i];
     c.groups = (int)a[8];
     c.N = number(g, c.x[0]);
+    if (!dim_eval(g->dims, c.x[0], g->likely.at, g->likely.n, &c.likely))
+        c.likely = -1;
     c.C = number(g, c.x[1]);
     c.H = number(g, c.x[2]);
     c.W = number(g, c.x[3]);
@@ -148,6 +150,7 @@ bool conv_map(const Conv *c, ConvMap *m)
     m->rows = dx ? c->H : c->Ho;
     m->cols = dx ? c->W : c->Wo;
     m->n = c->N;
+    m->likely = c->likely;
     for (int d = 0; d < 2; d++) {
         if (c->pad[2 * d] < 0 || c->pad[2 * d + 1] < 0 || c->pad[2 * d] > 4096 || c->pad[2 * d + 1] > 4096 || c->dilation[d] > 4096)
             return false;

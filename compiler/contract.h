@@ -44,6 +44,7 @@ typedef struct {
     Op      op;
     Dim     x[4], wt[4], g[4];
     int64_t N, C, H, W, K, R, S, Ho, Wo;
+    int64_t likely;                /* N, or what it is taken for where costs are compared; -1 */
     int64_t Cg;                    /* channels of x a group */
     int     stride[2], pad[4], dilation[2], groups;
     bool    fixed;                 /* channels and kernel are constants, which all but the generic kernel need */
@@ -61,7 +62,7 @@ typedef struct {
 typedef struct {
     Axis    axis[2];               /* rows, columns */
     Dim     in[4], out[4];         /* (n,channels,rows,columns) */
-    int64_t Cin, Cout, rows, cols, n;   /* channels; sizes of the result or -1 */
+    int64_t Cin, Cout, rows, cols, n, likely;   /* channels; sizes of the result or -1; n as Conv.likely */
 } ConvMap;
 bool conv_map(const Conv *c, ConvMap *m);
 

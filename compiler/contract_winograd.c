@@ -103,7 +103,7 @@ static bool pays(const ConvMap *m, const Target *t, double rate)
     int    r = side_taps(m), np = M + r - 1;
     double in = (double)((m->Cin + t->vec - 1) / t->vec * residues(m)), out = (double)((m->Cout + t->vec - 1) / t->vec), lanes = t->vec;
     double h = m->rows < 0 ? 256 : (double)m->rows / m->axis[0].out_step, w = m->cols < 0 ? 256 : (double)m->cols / m->axis[1].out_step;
-    double n = m->n > 0 ? (double)m->n : h * w < 4096 ? 32 : 1, phases = m->axis[0].count * m->axis[1].count;
+    double n = m->likely > 0 ? (double)m->likely : h * w < 4096 ? 32 : 1, phases = m->axis[0].count * m->axis[1].count;
     double tiles = n * (double)((int64_t)(h + M - 1) / M) * (double)((int64_t)(w + M - 1) / M), full = (double)(((int64_t)tiles + FEW - 1) / FEW * FEW);
     double direct = phases * n * h * w * r * r * in * lanes * out / 0.93;
     double gemm = full * np * np * in * lanes * out / rate, input = tiles * in * np * np * 12, output = tiles * out * np * np * 9;

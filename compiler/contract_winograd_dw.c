@@ -44,7 +44,7 @@ double dw_tiles(const DwShape *s)
     const Conv *c = &s->c;
     if (c->Ho < 0 || c->Wo < 0)
         return 0;
-    return (c->N > 0 ? (double)c->N : 32) * (double)((c->Ho + M - 1) / M * ((c->Wo + M - 1) / M));
+    return (c->likely > 0 ? (double)c->likely : 32) * (double)((c->Ho + M - 1) / M * ((c->Wo + M - 1) / M));
 }
 
 void dw_halos(const DwShape *s, ContractPlan *p)
@@ -176,7 +176,7 @@ bool plan_winograd_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     if (t->winograd == WINOGRAD_NEVER || !dw_shape(d, c, t, &s))
         return false;
     ContractPlan few = *p;
-    double       direct = (c->N > 0 ? (double)c->N : 32) * (double)(c->Ho * c->Wo) * s.r * s.r * (double)s.lanes / t->vec * (double)c->K / 0.85;
+    double       direct = (c->likely > 0 ? (double)c->likely : 32) * (double)(c->Ho * c->Wo) * s.r * s.r * (double)s.lanes / t->vec * (double)c->K / 0.85;
     double       most = t->winograd == WINOGRAD_ALWAYS ? 1e30 : 0.85 * direct, here = cost(&s, t->vec), there = plan_winograd_few(d, &s, t, &few);
     if (there > 0 && there < most && (here == 0 || there < here)) {
         *p = few;

@@ -69,6 +69,7 @@ void graph_free(Graph *g)
     vec_free(&g->writes);
     vec_free(&g->asserts);
     vec_free(&g->checks);
+    vec_free(&g->likely);
     free(g->buckets);
     free(g);
 }

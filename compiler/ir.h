@@ -121,6 +121,7 @@ struct Graph {
     Vec(GraphWrite)  writes;
     Vec(GraphAssert) asserts;
     Vec(GraphCheck)  checks;
+    Vec(DimBind) likely;           /* sizes that algorithms are chosen for; what is computed holds for all */
     uint32_t   *buckets, nbuckets; /* hash-cons table */
     Loc         loc, use;          /* given to nodes made from now on */
     uint32_t    chain, hint;

@@ -84,7 +84,7 @@ static bool bench_inputs(Bench *b, const Given *given, bool symbolic)
 static bool bench_compile(Bench *b)
 {
     Status st = { 0 };
-    b->p = program_new(b->s.model, b->g, &b->s.options.exec, &st);
+    b->p = program_new_for(b->s.model, b->g, &b->s.options.exec, b->inputs, &st);
     if (!b->p)
         complain("%s", st.message);
     return b->p != NULL;

@@ -32,6 +32,8 @@ typedef struct {
 } ExecOptions;
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st);   /* simplifies a copy of g; the Graph is only read and must live as long */
+/* first: the inputs of the first pass (their shapes), or NULL. A step that is trained gets the algorithms that suit that batch; it computes any other as well. */
+Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st);
 void     program_free(Program *p);
 
 /* inputs[i] matches g->inputs (IN_INT: a rank-0 tensor holding the number). vars[] is the model's variable store, one Tensor a Var, f32 (or f64 with the reference

@@ -47,7 +47,9 @@ static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *
     return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st);
 }
 
-Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
+Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st) { return program_new_for(m, g, o, NULL, st); }
+
+Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st)
 {
     Program *p = xmalloc(sizeof *p);
     p->original = g;
@@ -57,7 +59,7 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
     p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
     if (o->backend == BACKEND_REFERENCE)
         return p;
-    p->g = native_graph(m, g, o);
+    p->g = native_graph(m, g, o, first);
     p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
     if (!make_native(p, NULL, NULL, st)) {
         program_free(p);
@@ -87,7 +89,7 @@ void program_free(Program *p)
 
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st)
 {
-    Program p = { .g = native_graph(m, g, o), .o = *o };
+    Program p = { .g = native_graph(m, g, o, NULL), .o = *o };
     bool    fused = strcmp(stage, "fused") == 0;
     bool ok = make_native(&p, fused ? NULL : stage, fused ? NULL : out, st);
     if (ok && fused)

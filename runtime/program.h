@@ -5,8 +5,8 @@
 #include "../compiler/fuse.h"
 #include "exec.h"
 
-/* A simplified copy of g, as kernels are made from; the target that the options ask for. */
-Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o);
+/* A simplified copy of g, as kernels are made from (first: as program_new_for's); the target that the options ask for. */
+Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *first);
 bool   native_target(const ExecOptions *o, Target *t, Status *st);
 
 /* Sizes that shapes alone do not settle: slices reach inside, borders can be mirrored, parts fill what they are put into, nothing takes the

@@ -5,7 +5,7 @@
 
 bool program_explain(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, const Tensor *vars, bool json, Text *out, Status *st)
 {
-    Graph   *simple = native_graph(m, g, o);
+    Graph   *simple = native_graph(m, g, o, inputs);
     Target   target;
     DimBind  binds[MAX_BINDS];
     uint32_t n = 0;

@@ -40,10 +40,22 @@ static Graph *clone_graph(const Model *m, const Graph *g)
     return c;
 }
 
-Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o)
+/* The batch of a training is the same from the first pass to the last; what an export gets may change from run to run. */
+static void expect_batch(Graph *g, const Tensor *first)
+{
+    for (uint32_t i = 0; i < g->inputs.n && g->writes.n; i++) {
+        const GraphInput *in = &g->inputs.at[i];
+        if (in->rank > 1 && first[i].rank == in->rank && dim_is_sym(g->dims, in->shape[0]))
+            vec_push(&g->likely, ((DimBind){ in->shape[0], first[i].shape[0] }));
+    }
+}
+
+Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *first)
 {
     Graph *c = clone_graph(m, g);
     simplify_without(c, o->off);
+    if (first)
+        expect_batch(c, first);
     return c;
 }
 

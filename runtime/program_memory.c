@@ -118,7 +118,7 @@ bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const 
     *out = (MemoryReport){ 0 };
     if (!native_target(o, &t, st))
         return false;
-    Graph *c = native_graph(m, g, o);
+    Graph *c = native_graph(m, g, o, inputs);
     bool   ok = bind_inputs(c, inputs, p.binds, &p.nbinds, MAX_BINDS - 1, st);
     if (ok) {
         p.binds[p.nbinds++] = (DimBind){ threads_dim(c->dims), o->threads > 0 ? o->threads : omp_get_max_threads() };

@@ -45,12 +45,12 @@ typedef struct {
     char        label[128];        /* for the progress bar: "main", "grow lod=3" */
 } Run;
 
-static Program *program_of(Run *r, const Graph *g)
+static Program *program_of(Run *r, const Graph *g, const Tensor *inputs)
 {
     for (uint32_t i = 0; i < r->programs.n; i++)
         if (r->programs.at[i].graph == g)
             return r->programs.at[i].program;
-    Program *p = program_new(r->s->model, (Graph *)g, &r->s->options.exec, r->st);
+    Program *p = program_new_for(r->s->model, (Graph *)g, &r->s->options.exec, inputs, r->st);
     if (p)
         vec_push(&r->programs, ((Compiled){ g, p }));
     return p;
@@ -114,10 +114,9 @@ static bool evaluate(Run *r, const TrainValue *v, Tensor *out)
         return session_values(r->s, v, 1, out, r->st);
     case V_GRAPH: {
         Tensor  *inputs = xmalloc((v->nargs + 1) * sizeof *inputs);
-        Program *p = program_of(r, v->graph);
         RunState rs = run_state(r);
-        bool     ok = p && session_prepare(r->s, v->graph, r->st) && evaluate_all(r, v->args, v->nargs, v->graph, inputs) &&
-                  program_run(p, inputs, r->s->vars, &rs, out, NULL, r->st);
+        Program *p = session_prepare(r->s, v->graph, r->st) && evaluate_all(r, v->args, v->nargs, v->graph, inputs) ? program_of(r, v->graph, inputs) : NULL;
+        bool     ok = p && program_run(p, inputs, r->s->vars, &rs, out, NULL, r->st);
         for (uint32_t i = 0; i < v->nargs; i++)
             tensor_free(&inputs[i]);
         free(inputs);
@@ -381,10 +380,10 @@ static bool call_step(Run *r, const TrainStmt *t)
 {
     const Step *step = &r->s->model->steps.at[t->step];
     Graph      *g = step->graph;
-    Program    *p = program_of(r, g);
     Tensor     *inputs = xmalloc((t->nargs + 1) * sizeof *inputs), *outputs = xmalloc((g->outputs.n + 1) * sizeof *outputs), *reports = xmalloc((g->reports.n + 1) * sizeof *reports);
     RunState    rs = run_state(r);
-    bool        ok = p && session_prepare(r->s, g, r->st) && evaluate_all(r, t->args, t->nargs, g, inputs) && program_run(p, inputs, r->s->vars, &rs, outputs, reports, r->st);
+    Program    *p = session_prepare(r->s, g, r->st) && evaluate_all(r, t->args, t->nargs, g, inputs) ? program_of(r, g, inputs) : NULL;
+    bool        ok = p && program_run(p, inputs, r->s->vars, &rs, outputs, reports, r->st);
     for (uint32_t i = 0; ok && i < g->reports.n; i++)
         note_report(r, g->reports.at[i].name, tensor_get(&reports[i], 0));
     for (uint32_t i = 0; i < g->outputs.n; i++) {
