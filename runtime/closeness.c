@@ -12,10 +12,11 @@
 
 #include "interp.h"
 
-static const double UNIT = 1.2e-7, BASE = 1e-5, TIMES = 12, FLOOR = 1e-9, EDGE_TIMES = 10;
+static const double UNIT = 1.2e-7, BASE = 1e-5, TIMES = 20, FLOOR = 1e-9, EDGE_TIMES = 10;
 
 typedef struct {
     uint32_t run;                  /* 0: no noise */
+    double **mag;                  /* by node of floats: see add_magnitude */
     Value   *decided;              /* by node: the operand of its decision without noise; NULL: edges are not wanted */
     Ref      edge;
 } Noise;
@@ -66,44 +67,109 @@ static bool decides(const Graph *g, Ref r)
 
 static double dice(const Noise *w, Ref r, int64_t i) { return 2.0 * rng_uniform((Rng){ 0x6e6f697365u + w->run, 0 }, r, (uint64_t)i) - 1.0; }
 
-/* What is summed into each element, by magnitude: the op itself on absolute values. */
-static bool magnitudes(const Interp *ip, Ref r, const Value *const *in, const Value *out, Value *mag)
+/* The op itself on other numbers than its operands': from[i] says which of argument i, NULL keeps them. out has the result's shape; its numbers are new. */
+static bool run_on(const Interp *ip, Ref r, const Value *const *in, double *const *from, const Value *out, double **result)
 {
-    int          n = node(ip->g, r)->nargs, first = node(ip->g, r)->op == OP_win_unpick;   /* its first operand only chooses */
-    Value        abs[2];
-    const Value *args[2];
-    *mag = *out;
-    mag->at = xmalloc((size_t)(out->n + 1) * sizeof *mag->at);
+    int           n = node(ip->g, r)->nargs;
+    Value         like[3], to = *out;
+    const Value  *few[3], **args = n <= 3 ? few : xmalloc((size_t)n * sizeof *args);
+    Value        *values = n <= 3 ? like : xmalloc((size_t)n * sizeof *values);
     for (int i = 0; i < n; i++) {
-        abs[i] = *in[i];
-        abs[i].at = xmalloc((size_t)(in[i]->n + 1) * sizeof *abs[i].at);
-        for (int64_t k = 0; k < in[i]->n; k++)
-            abs[i].at[k] = i < first ? in[i]->at[k] : fabs(in[i]->at[k]);
-        args[i] = &abs[i];
+        values[i] = *in[i];
+        values[i].at = from[i] ? from[i] : in[i]->at;
+        args[i] = &values[i];
     }
-    bool ok = ref_node(ip, r, args, mag);
-    for (int i = 0; i < n; i++)
-        free(abs[i].at);
+    *result = to.at = xmalloc((size_t)(out->n + 1) * sizeof *to.at);
+    bool ok = ref_node(ip, r, args, &to);
+    if (args != few) {
+        free(args);
+        free(values);
+    }
+    return ok;
+}
+
+static double *changed(const double *v, int64_t n, double (*f)(double))
+{
+    double *to = xmalloc((size_t)(n + 1) * sizeof *to);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = f(v[i]);
+    return to;
+}
+
+/* What is summed into each element, by magnitude: the op itself on absolute values. */
+static bool magnitudes(const Interp *ip, Ref r, const Value *const *in, const Value *out, double **mag)
+{
+    int     n = node(ip->g, r)->nargs, first = node(ip->g, r)->op == OP_win_unpick;        /* its first operand only chooses */
+    double *from[2] = { NULL };
+    for (int i = first; i < n; i++)
+        from[i] = changed(in[i]->at, in[i]->n, fabs);
+    bool ok = run_on(ip, r, in, from, out, mag);
+    free(from[0]);
+    free(from[1]);
+    return ok;
+}
+
+static double squared(double v) { return v * v; }
+
+/* What stands behind a number that sums and differences made small: the root of the squares of all that went in. A pass that rearranges sums may round at
+ * that size, though the graph as written does not. Anything else than sums, products and movement starts anew with its result. */
+static bool add_magnitude(const Noise *w, const Interp *ip, Ref r, const Value *const *in, const Value *out)
+{
+    const Node *n = node(ip->g, r);
+    double     *mag = NULL, *from[3] = { NULL }, **args = n->nargs <= 3 ? from : xmalloc(n->nargs * sizeof *args);
+    OpClass     class = op_info[n->op].class;
+    bool        ok = true, linear = class == CLASS_MOVE || class == CLASS_CONTRACT || class == CLASS_INDEX || n->op == OP_sum || n->op == OP_win_sum ||
+                         n->op == OP_win_sum_adjoint || n->op == OP_win_unpick || n->op == OP_win_pick || n->op == OP_resize || n->op == OP_resize_adjoint;
+    for (int i = 0; i < n->nargs && linear; i++) {
+        const double *m = w->mag[node_arg(ip->g, r, i)];
+        bool          chooses = i == 0 && (n->op == OP_win_unpick || n->op == OP_win_pick);
+        args[i] = m && !chooses ? changed(m, in[i]->n, squared) : NULL;
+    }
+    if (linear) {
+        ok = run_on(ip, r, in, args, out, &mag);
+        for (int64_t i = 0; i < out->n; i++)
+            mag[i] = sqrt(mag[i]);
+    } else {
+        mag = changed(out->at, out->n, fabs);
+    }
+    for (int i = 0; i < n->nargs && linear; i++)
+        free(args[i]);
+    const double *a = n->nargs > 0 ? w->mag[node_arg(ip->g, r, 0)] : NULL, *b = n->nargs > 1 ? w->mag[node_arg(ip->g, r, 1)] : NULL;
+    for (int64_t i = 0; i < out->n && a; i++)
+        switch ((Op)n->op) {
+        case OP_add: case OP_sub: mag[i] = hypot(a[i], b[i]); break;
+        case OP_mul:              mag[i] = a[i] * b[i]; break;
+        case OP_div:              mag[i] = a[i] / fabs(in[1]->at[i]); break;
+        case OP_neg: case OP_abs: case OP_stop: mag[i] = a[i]; break;
+        default: break;
+        }
+    for (int64_t i = 0; i < out->n; i++)
+        mag[i] = fmax(isfinite(mag[i]) ? mag[i] : 0, fabs(out->at[i]));
+    if (args != from)
+        free(args);
+    w->mag[r] = mag;
     return ok;
 }
 
 static bool add_noise(const Noise *w, const Interp *ip, Ref r, const Value *const *in, Value *out)
 {
-    Rounding how = rounding(ip->g, r);
-    Value    mag = { 0 };
-    double   largest = 0;
-    if (how == EXACT || (how >= SUMS && !magnitudes(ip, r, in, out, &mag)))
+    Rounding      how = rounding(ip->g, r);
+    double       *terms = NULL, largest = 0;
+    const double *behind = w->mag[r];
+    if (how == EXACT || (how >= SUMS && !magnitudes(ip, r, in, out, &terms)))
         return how == EXACT;
-    for (int64_t i = 0; how == SUMS_NEAR && i < mag.n; i++)
-        largest = fmax(largest, mag.at[i]);
+    for (int64_t i = 0; how == SUMS_NEAR && i < out->n; i++)
+        largest = fmax(largest, terms[i]);
     for (int64_t i = 0; i < out->n; i++) {
-        double unit = how >= SUMS ? mag.at[i] + 0.1 * largest : fabs(out->at[i]);
+        double unit = how >= SUMS ? terms[i] + 0.1 * largest : fabs(out->at[i]);
         if (how == ADDS)
             unit += 0.25 * (fabs(in[0]->at[i]) + fabs(in[1]->at[i]));
+        if (how != ROUNDS)
+            unit += 0.5 * behind[i];
         if (unit > 0)
             out->at[i] += UNIT * unit * dice(w, r, i);
     }
-    free(mag.at);
+    free(terms);
     return true;
 }
 
@@ -180,7 +246,8 @@ static bool see(void *ctx, const Interp *ip, Ref r, const Value *const *in, Valu
         else if (!w->edge && !stands(ip, r, in, out, &w->decided[r]))
             w->edge = r;
     }
-    return !w->run || add_noise(w, ip, r, in, out);
+    bool floats = out->dtype == DT_F32 || out->dtype == DT_F64;
+    return w->run ? add_noise(w, ip, r, in, out) : !floats || add_magnitude(w, ip, r, in, out);
 }
 
 /* ---- distances ---- */
@@ -253,7 +320,7 @@ void expected_free(Expected *e)
 
 bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, Expected *e, Status *st)
 {
-    Noise w = { .decided = find_edges ? xmalloc(g->nodes.n * sizeof *w.decided) : NULL };
+    Noise w = { .mag = xmalloc(g->nodes.n * sizeof *w.mag), .decided = find_edges ? xmalloc(g->nodes.n * sizeof *w.decided) : NULL };
     *e = (Expected){ .n = n, .values = xmalloc((n + 1) * sizeof *e->values), .tolerance = xmalloc((n + 1) * sizeof *e->tolerance) };
     for (int k = 0; k < NEAR_RUNS; k++)
         e->near[k] = xmalloc((n + 1) * sizeof *e->near[k]);
@@ -269,7 +336,10 @@ bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, con
     e->edge = w.edge;
     for (Ref r = 0; w.decided && r < g->nodes.n; r++)
         free(w.decided[r].at);
+    for (Ref r = 0; r < g->nodes.n; r++)
+        free(w.mag[r]);
     free(w.decided);
+    free(w.mag);
     if (!ok)
         expected_free(e);
     return ok;

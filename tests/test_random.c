@@ -87,14 +87,20 @@ static void print_case(const Case *c, const CaseSetting *s)
 
 static int live_nodes(const Case *c) { return (int)c->g->nodes.n - 1; }
 
-/* Each failing seed made small, printed, and written to dir (may be NULL). */
+/* Each failing seed made small, printed, and written to dir (may be NULL) unless it was before. */
 static void report_failures(const Hunt *h, const char *dir, uint32_t most)
 {
     for (uint32_t i = 0; i < h->nfailures && i < most; i++) {
         DimTable   *dims = dims_new();
         Case        c;
         CaseSetting s;
-        char        text[400] = "";
+        char        text[400] = "", path[600];
+        snprintf(path, sizeof path, "%s/%llu.case", dir ? dir : "", (unsigned long long)h->failures[i].seed);
+        if (dir && access(path, F_OK) == 0) {
+            printf("graph %llu: %s\n  see %s\n", (unsigned long long)h->failures[i].seed, h->failures[i].text, path);
+            dims_free(dims);
+            continue;
+        }
         printf("graph %llu: %s\n", (unsigned long long)h->failures[i].seed, h->failures[i].text);
         fflush(stdout);
         if (hunt_reduce(h, h->failures[i].seed, dims, &c, &s, text)) {
