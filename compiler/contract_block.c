@@ -85,3 +85,33 @@ bool contract_set_block(Graph *g, ContractPlan *p, const int *want, char *why, s
     *p = tried;
     return true;
 }
+
+/* Of n, the smallest number of a phase's positions, -1: not known. */
+static double waste_of(const Axis *a, int64_t n, int tile)
+{
+    return n < 0 ? 1 : tile_waste(n / a->out_step > 0 ? n / a->out_step : 1, tile);
+}
+
+double contract_estimate(const ContractPlan *p)
+{
+    const Graph *g = p->g;
+    const int   *v = p->variant;
+    const Dim   *out = node_shape(g, p->node);
+    int          rank = node(g, p->node)->rank, vec = p->target->vec;
+    int64_t      rows, cols;
+    if (v[V_ALGO] == ALGO_MATMUL) {
+        double share = fma_rate(v[V_PW], v[V_NB]);
+        share *= dim_is_const(g->dims, out[rank - 2], &rows) ? tile_waste(rows, v[V_PW]) : 1;
+        return share * (dim_is_const(g->dims, out[rank - 1], &cols) ? tile_waste(cols, (int64_t)v[V_NB] * vec) : 1);
+    }
+    Conv    c = conv_of(g, p->node);
+    ConvMap m;
+    if (v[V_ALGO] == ALGO_DW)
+        return fma_rate(v[V_ROWS], v[V_NB]) * tile_waste(c.S, v[V_NB]);
+    if (v[V_ALGO] == ALGO_NARROW)
+        return fma_rate(v[V_PW], v[V_NB]);
+    if (v[V_ALGO] != ALGO_CONV || !conv_map(&c, &m))
+        return 0;
+    double share = fma_rate(v[V_PN] * v[V_PR] * v[V_PW], v[V_NB]) * tile_waste((m.Cout / v[V_GROUPS] + vec - 1) / vec, v[V_NB]);
+    return share * waste_of(&m.axis[0], m.rows, v[V_PR]) * waste_of(&m.axis[1], m.cols, v[V_PW]) * (m.n > 0 ? tile_waste(m.n, v[V_PN]) : 1);
+}

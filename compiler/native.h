@@ -108,6 +108,7 @@ extern const char *const knob_names[KNOBS];
 int  contract_knob(const ContractPlan *p, int knob);       /* what it is; 0: this kernel has no such */
 /* want[k] 0: as it is. What depends on the sizes follows. false: p is as it was, and why says what does not fit. */
 bool contract_set_block(Graph *g, ContractPlan *p, const int *want, char *why, size_t nwhy);
+double contract_estimate(const ContractPlan *p);   /* of its tile: the share of the multiply-add peak */
 Dim  threads_dim(DimTable *d);     /* the number of threads of a run, which scratch may depend on and results may not */
 
 /* acc: one result vector (target->vec lanes of channels at `at`, or of the last axis for row-major results); returns what is stored. May emit loads. */

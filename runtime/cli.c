@@ -1,6 +1,8 @@
 /* cli.c - options, help and what the commands share. */
 #include "cli.h"
 
+#include "../compiler/tune_db.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +162,9 @@ bool session_options(const Given *g, SessionOptions *o)
     }
     Status st = { 0 };
     Passes off = 0;
+    const TuneDb *tuned = tune_db_default();
+    if (tuned && tune_db_warning(tuned))
+        fprintf(stderr, "pastiche: warning: %s\n", tune_db_warning(tuned));
     for (int i = 0; i < g->ngiven; i++)
         if (!strcmp(g->given[i].option->name, "--passes") && !passes_parse(g->given[i].value, &off, &st)) {
             complain("--passes %s: %s", g->given[i].value, st.message);

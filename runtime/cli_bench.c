@@ -6,19 +6,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "cli_size.h"
+#include "cli_bench.h"
 #include "cli_start.h"
 #include "clock.h"
 #include "files.h"
 #include "peak.h"
-
-typedef struct {
-    Session  s;
-    Graph   *g;
-    Program *p;
-    Tensor  *inputs;
-    uint32_t runs;
-} Bench;
 
 /* ---- inputs ---- */
 
@@ -47,7 +39,7 @@ static bool make_input(Bench *b, const Given *given, uint32_t i)
 
 /* ---- a bench: opened, made ready, passed through ---- */
 
-static void bench_close(Bench *b)
+void bench_close(Bench *b)
 {
     program_free(b->p);
     for (uint32_t i = 0; b->inputs && i < b->g->inputs.n; i++)
@@ -56,8 +48,7 @@ static void bench_close(Bench *b)
     session_close(&b->s);
 }
 
-/* The file, the graph and its inputs; symbolic: without inputs when no sizes are given. */
-static bool bench_inputs(Bench *b, const Given *given, bool symbolic)
+bool bench_inputs(Bench *b, const Given *given, bool symbolic)
 {
     Status st = { 0 };
     *b = (Bench){ 0 };
@@ -174,10 +165,12 @@ static void print_bench(const Bench *b, double took, double rss, StartTimes star
         text_addf(&out, "{\"name\": \"%s\", \"threads\": %d, \"ms\": %.4g, \"gflop\": %.4g, \"gflops\": %.4g, \"peak_gflops\": %.4g, \"of_peak\": %.3g", b->g->name, threads, took * 1e3, gflop, rate, peak, of_peak);
         milliseconds("compile_ms", starts.compile, &out);
         milliseconds("cached_start_ms", starts.cached, &out);
-        text_addf(&out, ", \"kernels\": %u, \"arena_mib\": %.4g, \"max_rss_mib\": %.4g}\n", f.kernels, arena, rss);
+        text_addf(&out, ", \"kernels\": %u, \"tuned\": %u, \"arena_mib\": %.4g, \"max_rss_mib\": %.4g}\n", f.kernels, f.tuned, arena, rss);
     } else {
         text_addf(&out, "%s: %.4g ms, %.4g GFLOP, %.4g GFLOP/s, %.1f %% of the %.4g that %d thread%s reach\n%u kernels", b->g->name, took * 1e3, gflop, rate, 100 * of_peak, peak, threads,
                   threads == 1 ? "" : "s", f.kernels);
+        if (f.tuned)
+            text_addf(&out, " (%u with tuned block sizes)", f.tuned);
         if (starts.compile > 0)
             text_addf(&out, ", compiled in %.4g ms", starts.compile * 1e3);
         if (starts.cached > 0)

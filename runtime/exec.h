@@ -72,8 +72,8 @@ void program_profile(const Program *p, const MachineRates *rates, Text *out);
 /* Appended: their course as JSON for chrome://tracing. */
 void program_trace(const Program *p, Text *out);
 
-/* Of the sizes of the last pass; all 0 with the reference backend. compiled: different kernels that neither this process nor the cache on disk had. flops: of convolutions and matrix products as the text says them, 2 a multiply-add. */
-typedef struct { double flops; int64_t arena; uint32_t kernels, compiled; } ProgramFacts;
+/* Of the sizes of the last pass; all 0 with the reference backend. tuned: contractions with block sizes from the database of `pastiche tune`. compiled: different kernels that neither this process nor the cache on disk had. flops: of convolutions and matrix products as the text says them, 2 a multiply-add. */
+typedef struct { double flops; int64_t arena; uint32_t kernels, compiled, tuned; } ProgramFacts;
 ProgramFacts program_facts(const Program *p);
 
 /* The interpreter by itself: values of all nodes wanted, for tests. want[i] refs; results are f64. */

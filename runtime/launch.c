@@ -39,8 +39,9 @@ void launch_spans(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t t
 #pragma omp parallel num_threads(threads_for(tasks, work, threads))
     {
         int  t = omp_get_thread_num();
-        Span s = { clock_seconds(), 0 };
+        Span s = { clock_seconds(), 0, thread_seconds() };
         fn(bufs, args, t, omp_get_num_threads());
+        s.busy = thread_seconds() - s.busy;
         s.to = clock_seconds();
         spans[t] = s;
     }

@@ -9,8 +9,9 @@ typedef void (*LaunchFn)(void *const *bufs, const int64_t *args, int64_t tid, in
 /* Runs fn on min(tasks, threads) threads, on one when there is little work (operations, all tasks together). threads >= 1. */
 void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads);
 
-/* The same; spans (NULL: none) gets from when to when each thread was at it, by thread number, in clock_seconds. */
-typedef struct { double from, to; } Span;
+/* The same; spans (NULL: none) gets from when to when each thread was at it, by thread number, in clock_seconds, and its
+ * processor time in between. */
+typedef struct { double from, to, busy; } Span;
 void launch_spans(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads, Span *spans);
 
 extern int64_t launch_parallel_from;       /* operations from which threads are worth starting; tests set 0: always */

@@ -14,6 +14,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "show", command_show, "FILE --of STEP_OR_EXPORT --stage STAGE", "show a graph at a stage of compilation" },
     { "bench", command_bench, "FILE NAME [--size INPUT=1x3x512x512]...", "measure a step or an export" },
     { "profile", command_profile, "FILE NAME [--size INPUT=1x3x512x512]...", "show what each kernel takes" },
+    { "tune", command_tune, "FILE NAME [--budget 60s] [--size INPUT=..]...", "find faster block sizes for this machine" },
     { "explain", command_explain, "FILE NAME [--size INPUT=1x3x512x512]... [--json]", "say what was fused with what, and why" },
     { "fmt", command_fmt, "[--check] FILE...", "format files" },
     { "ops", command_ops, "[NAME]", "the manual of the primitive ops" },
@@ -54,7 +55,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT(commands); i++)
         if (!strcmp(argv[1], commands[i].name)) {
-            if (commands[i].run == command_train || commands[i].run == command_run || commands[i].run == command_bench || commands[i].run == command_profile)
+            if (commands[i].run == command_train || commands[i].run == command_run || commands[i].run == command_bench || commands[i].run == command_profile || commands[i].run == command_tune)
                 wait_actively(argv);
             return commands[i].run(argc - 2, argv + 2);
         }

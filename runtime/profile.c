@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "clock.h"
 #include "launch.h"
@@ -23,7 +22,7 @@ typedef struct { uint32_t kernel; uint16_t thread; double from, to; } TraceSpan;
 struct Profile {
     uint32_t n, passes;
     int      threads;
-    double  *seconds;              /* by kernel */
+    double  *seconds, *busiest;    /* by kernel: of the thread that starts it; of the one that had most to do, without waiting */
     uint32_t *calls;
     bool     trace;
     double   start;
@@ -36,6 +35,7 @@ Profile *profile_new(uint32_t kernels, int threads, bool trace)
     Profile *p = xmalloc(sizeof *p);
     *p = (Profile){ .n = kernels, .threads = threads, .trace = trace, .start = clock_seconds() };
     p->seconds = xmalloc((kernels + 1) * sizeof *p->seconds);
+    p->busiest = xmalloc((kernels + 1) * sizeof *p->busiest);
     p->calls = xmalloc((kernels + 1) * sizeof *p->calls);
     p->now = xmalloc((size_t)threads * sizeof *p->now);
     return p;
@@ -46,26 +46,22 @@ void profile_free(Profile *p)
     if (!p)
         return;
     free(p->seconds);
+    free(p->busiest);
     free(p->calls);
     free(p->now);
     vec_free(&p->spans);
     free(p);
 }
 
-static double own_time(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void profile_launch(Profile *p, uint32_t kernel, KernelFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work)
 {
-    double from = own_time();
-    if (p->trace)
-        memset(p->now, 0, (size_t)p->threads * sizeof *p->now);
-    launch_spans(fn, bufs, args, tasks, work, p->threads, p->trace ? p->now : NULL);
-    p->seconds[kernel] += own_time() - from;
+    double from = thread_seconds(), busiest = 0;
+    memset(p->now, 0, (size_t)p->threads * sizeof *p->now);
+    launch_spans(fn, bufs, args, tasks, work, p->threads, p->now);
+    p->seconds[kernel] += thread_seconds() - from;
+    for (int t = 0; t < p->threads; t++)
+        busiest = p->now[t].busy > busiest ? p->now[t].busy : busiest;
+    p->busiest[kernel] += busiest;
     p->calls[kernel]++;
     for (int t = 0; p->trace && t < p->threads && p->spans.n < MOST_SPANS; t++) {
         TraceSpan s = { kernel, (uint16_t)t, p->now[t].from - p->start, p->now[t].to - p->start };
@@ -75,6 +71,16 @@ void profile_launch(Profile *p, uint32_t kernel, KernelFn fn, void *const *bufs,
 }
 
 void profile_pass(Profile *p) { p->passes++; }
+
+double profile_seconds(const Profile *p, uint32_t kernel)
+{
+    return p->calls[kernel] ? p->seconds[kernel] / p->calls[kernel] : 0;
+}
+
+double profile_busiest(const Profile *p, uint32_t kernel)
+{
+    return p->calls[kernel] ? p->busiest[kernel] / p->calls[kernel] : 0;
+}
 
 /* ---- what kernels do ---- */
 
@@ -137,7 +143,7 @@ void profile_print(const Profile *p, const Fusion *f, const MemoryPlan *plan, co
     Cost  *costs = xmalloc((p->n + 1) * sizeof *costs);
     double all = 0;
     for (uint32_t i = 0; i < p->n; i++) {
-        costs[i] = (Cost){ p->calls[i] ? p->seconds[i] / p->calls[i] : 0, i };
+        costs[i] = (Cost){ profile_seconds(p, i), i };
         all += costs[i].seconds;
     }
     qsort(costs, p->n, sizeof *costs, by_cost);

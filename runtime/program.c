@@ -576,6 +576,8 @@ ProgramFacts program_facts(const Program *p)
         if (dim_eval(p->g->dims, contract_macs(p->g, r), s->binds, s->nbinds, &macs))
             f.flops += 2.0 * (double)macs;
     }
+    for (uint32_t i = 0; i < p->f->kernels.n; i++)
+        f.tuned += p->f->kernels.at[i]->kind == FUSED_CONTRACT && p->f->kernels.at[i]->plan.tuned;
     f.arena = s->plan.arena;
     return f;
 }
@@ -599,3 +601,6 @@ void program_trace(const Program *p, Text *out)
     if (p->profile && s)
         profile_trace(p->profile, p->f, &s->plan, s->binds, s->nbinds, out);
 }
+
+const Fusion  *program_fusion(const Program *p)   { return p->f; }
+const Profile *program_profiled(const Program *p) { return p->profile; }

@@ -13,6 +13,10 @@ bool   native_target(const ExecOptions *o, Target *t, Status *st);
  * largest of no elements. With this, kernels touch no memory but their buffers'. Messages as the reference interpreter's. */
 bool check_nodes(const Graph *g, const DimBind *binds, uint32_t n, Status *st);
 
+struct Profile;
+const Fusion         *program_fusion(const Program *p);                /* NULL with the reference backend */
+const struct Profile *program_profiled(const Program *p);              /* since program_measure; NULL */
+
 /* Called after each kernel of a pass: kernel number `kernel` of f has run, at[i] is where buffer i stands (it may be written to). */
 typedef struct { const Graph *g; const Fusion *f; uint32_t kernel; const DimBind *binds; uint32_t nbinds; void *const *at; } KernelRun;
 typedef void KernelWatch(void *ctx, const KernelRun *run);
