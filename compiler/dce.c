@@ -9,6 +9,14 @@
 
 #include "simplify.h"
 
+Graph *graph_like(const Graph *g)
+{
+    Graph *t = graph_new(g->name, g->dims);
+    for (uint32_t i = 0; i < g->checks.n; i++)
+        vec_push(&t->checks, g->checks.at[i]);
+    return t;
+}
+
 Ref copy_node(Graph *to, const Graph *from, Ref r, const Ref *map)
 {
     const Node *n = node(from, r);
@@ -19,12 +27,55 @@ Ref copy_node(Graph *to, const Graph *from, Ref r, const Ref *map)
     to->use = n->use;
     to->chain = n->chain;
     to->hint = n->hint;
+    to->again = n->flags & FLAG_AGAIN;
     bool given = op_info[n->op].flags & FLAG_SHAPE_GIVEN;
     Ref  c = make_node(to, (Op)n->op, (Dtype)n->dtype, given ? n->rank : 0, given ? node_shape(from, r) : NULL, n->nargs, args, n->nattrs,
                        node_attrs(from, r), n->value);
+    to->again = false;
     if (args != few)
         free(args);
     return c;
+}
+
+void copy_lists(Graph *to, const Graph *g, const Ref *map)
+{
+    to->sources = g->sources;
+    to->loc = g->loc;
+    for (uint32_t i = 0; i < g->likely.n; i++)
+        vec_push(&to->likely, g->likely.at[i]);
+    for (uint32_t i = 1; i < g->chains.n; i++)
+        vec_push(&to->chains, g->chains.at[i]);
+    for (uint32_t i = 1; i < g->hints.n; i++)
+        vec_push(&to->hints, g->hints.at[i]);
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        vec_push(&to->inputs, g->inputs.at[i]);
+    for (uint32_t i = 0; i < g->outputs.n; i++) {
+        vec_push(&to->outputs, g->outputs.at[i]);
+        to->outputs.at[i].value = map[g->outputs.at[i].value];
+    }
+    for (uint32_t i = 0; i < g->reports.n; i++) {
+        vec_push(&to->reports, g->reports.at[i]);
+        to->reports.at[i].value = map[g->reports.at[i].value];
+    }
+    for (uint32_t i = 0; i < g->writes.n; i++) {
+        vec_push(&to->writes, g->writes.at[i]);
+        to->writes.at[i].value = map[g->writes.at[i].value];
+    }
+    for (uint32_t i = 0; i < g->asserts.n; i++) {
+        vec_push(&to->asserts, g->asserts.at[i]);
+        to->asserts.at[i].cond = map[g->asserts.at[i].cond];
+    }
+}
+
+Graph *graph_clone(const Graph *g)
+{
+    Graph *to = graph_like(g);
+    Ref   *map = xmalloc((g->nodes.n + 1) * sizeof *map);
+    for (Ref r = 1; r < g->nodes.n; r++)
+        map[r] = copy_node(to, g, r, map);
+    copy_lists(to, g, map);
+    free(map);
+    return to;
 }
 
 void adopt_nodes(Graph *g, Graph *from, const Ref *map)
@@ -71,7 +122,7 @@ void dce(Graph *g)
 {
     bool  *live = mark_live(g);
     Ref   *map = xmalloc(sizeof(Ref) * (g->nodes.n + 1));
-    Graph *t = graph_new(g->name, g->dims);
+    Graph *t = graph_like(g);
     for (Ref r = 1; r < g->nodes.n; r++)
         if (live[r])
             map[r] = copy_node(t, g, r, map);

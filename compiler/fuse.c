@@ -89,6 +89,17 @@ static void note_all(Fusion *f, const Deps *d, Ref reader, const Fused *k, Why w
         note(f, d->list.at[i].r, reader, k, why);
 }
 
+/* What is computed again for the backward pass belongs there: no kernel of the forward pass takes it along. */
+static bool is_again(const Fusion *f, Ref r) { return node(f->g, r)->flags & FLAG_AGAIN; }
+
+static bool is_late(const Fusion *f, const Fused *k)
+{
+    bool late = k->roots.n > 0;
+    for (uint32_t i = 0; i < k->roots.n; i++)
+        late &= is_again(f, k->roots.at[i]) || node_hint(f->g, k->roots.at[i], HINT_GRADIENT);
+    return late;
+}
+
 /* Why kernel k takes no further root r; WHY_none: it does. */
 static Why closed_for(const Fusion *f, const Fused *k, Ref r, int loops)
 {
@@ -103,6 +114,8 @@ static Why closed_for(const Fusion *f, const Fused *k, Ref r, int loops)
         return WHY_switched_off;
     if (nofuse_scope(f->g, k->shape_of) != nofuse_scope(f->g, r))
         return WHY_boundary;
+    if (is_again(f, r) && !is_late(f, k))
+        return WHY_again;
     if (!same_shape(f->g, k->shape_of, r))
         return WHY_other_shape;
     if (k->layout.block != f->layout[r].block)

@@ -355,22 +355,13 @@ static bool goes_on(const Back *b, Ref r)
     return false;
 }
 
-/* What a backward pass makes stands under no pragma of the forward pass; where values are to be made again for it, it is marked as such. */
-static uint32_t gradient_hint(Graph *g)
-{
-    for (uint32_t i = 1; i < g->hints.n; i++)
-        if (g->hints.at[i].kind == HINT_REMAT)
-            return hint_add(g, &(GraphHint){ .kind = HINT_GRADIENT });
-    return 0;
-}
-
 bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit)
 {
     Back     b = { g, xmalloc(y + 1), xmalloc(y + 1), xmalloc((y + 1) * sizeof(Ref)) };
     Loc      loc = g->loc, use = g->use;
     uint32_t chain = g->chain, hint = g->hint;
     bool     ok = true;
-    g->hint = gradient_hint(g);
+    g->hint = hint_add(g, &(GraphHint){ .kind = HINT_GRADIENT });       /* under no pragma of the forward pass */
     mark_paths(g, y, n, wrt, b.wanted);
     for (int i = 0; i < n; i++)
         if (wrt[i] <= y)

@@ -92,9 +92,9 @@ static uint64_t bits_of(double v)
     return b;
 }
 
-static uint64_t node_hash(Op op, const Type *t, int nargs, const Ref *args, int nattrs, const int64_t *attrs, double value)
+static uint64_t node_hash(Op op, bool again, const Type *t, int nargs, const Ref *args, int nattrs, const int64_t *attrs, double value)
 {
-    uint64_t h = (uint64_t)op | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | (uint64_t)nargs << 24 | (uint64_t)nattrs << 40;
+    uint64_t h = (uint64_t)op | (uint64_t)t->dtype << 8 | (uint64_t)t->rank << 16 | (uint64_t)nargs << 24 | (uint64_t)nattrs << 40 | (uint64_t)again << 63;
     h = hash_bytes(&value, sizeof value, h);
     if (t->rank)
         h = hash_bytes(t->shape, (size_t)t->rank * sizeof *t->shape, h);
@@ -103,10 +103,10 @@ static uint64_t node_hash(Op op, const Type *t, int nargs, const Ref *args, int 
     return nattrs ? hash_bytes(attrs, (size_t)nattrs * sizeof *attrs, h) : h;
 }
 
-static bool node_equal(const Graph *g, Ref r, Op op, const Type *t, int nargs, const Ref *args, int nattrs, const int64_t *attrs, double value)
+static bool node_equal(const Graph *g, Ref r, Op op, bool again, const Type *t, int nargs, const Ref *args, int nattrs, const int64_t *attrs, double value)
 {
     const Node *x = node(g, r);
-    return x->op == op && x->dtype == t->dtype && x->rank == t->rank && x->nargs == nargs && x->nattrs == nattrs && bits_of(x->value) == bits_of(value) &&
+    return x->op == op && !(x->flags & FLAG_AGAIN) == !again && x->dtype == t->dtype && x->rank == t->rank && x->nargs == nargs && x->nattrs == nattrs && bits_of(x->value) == bits_of(value) &&
            (!nargs || !memcmp(node_args(g, r), args, (size_t)nargs * sizeof *args)) && (!t->rank || !memcmp(node_shape(g, r), t->shape, (size_t)t->rank * sizeof *t->shape)) &&
            (!nattrs || !memcmp(node_attrs(g, r), attrs, (size_t)nattrs * sizeof *attrs));
 }
@@ -121,7 +121,7 @@ static void grow_buckets(Graph *g)
             continue;
         Type        t = node_type(g, r);
         const Node *x = node(g, r);
-        uint32_t    k = (uint32_t)node_hash((Op)x->op, &t, x->nargs, node_args(g, r), x->nattrs, node_attrs(g, r), x->value) & (n - 1);
+        uint32_t    k = (uint32_t)node_hash((Op)x->op, x->flags & FLAG_AGAIN, &t, x->nargs, node_args(g, r), x->nattrs, node_attrs(g, r), x->value) & (n - 1);
         while (at[k])
             k = (k + 1) & (n - 1);
         at[k] = r;
@@ -167,13 +167,14 @@ Ref make_node(Graph *g, Op op, Dtype dtype, int rank, const Dim *shape, int narg
 
     if (g->nodes.n * 2 > g->nbuckets)
         grow_buckets(g);
-    uint32_t k = (uint32_t)node_hash(op, &t, nargs, args, nattrs, attrs, value) & (g->nbuckets - 1);
+    uint32_t k = (uint32_t)node_hash(op, g->again, &t, nargs, args, nattrs, attrs, value) & (g->nbuckets - 1);
     for (; g->buckets[k]; k = (k + 1) & (g->nbuckets - 1))
-        if (node_equal(g, g->buckets[k], op, &t, nargs, args, nattrs, attrs, value))
+        if (node_equal(g, g->buckets[k], op, g->again, &t, nargs, args, nattrs, attrs, value))
             return g->buckets[k];
 
-    Node x = { .op = (uint8_t)op, .dtype = (uint8_t)t.dtype, .rank = (uint8_t)t.rank, .flags = (uint8_t)op_info[op].flags, .nargs = (uint16_t)nargs, .nattrs = (uint16_t)nattrs,
-               .value = value, .loc = g->loc, .use = g->use, .chain = g->chain, .hint = g->hint };
+    uint8_t flags = (uint8_t)(op_info[op].flags | (g->again ? FLAG_AGAIN : 0));
+    Node    x = { .op = (uint8_t)op, .dtype = (uint8_t)t.dtype, .rank = (uint8_t)t.rank, .flags = flags, .nargs = (uint16_t)nargs, .nattrs = (uint16_t)nattrs,
+                  .value = value, .loc = g->loc, .use = g->use, .chain = g->chain, .hint = g->hint };
     const Dim *dims = t.shape;
     APPEND(&g->dims_pool, dims, t.rank, &x.shape);
     APPEND(&g->arg_pool, args, nargs, &x.args);
@@ -251,6 +252,7 @@ Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
         to->use = n->use;
         to->chain = copy_chain(to, from->chains.at[n->chain]);
         to->hint = hint_copy(to, from, n->hint);
+        to->again = n->flags & FLAG_AGAIN;
         map[x] = make_node(to, (Op)n->op, (Dtype)n->dtype, n->rank, node_shape(from, x), n->nargs, mapped, n->nattrs, node_attrs(from, x), n->value);
         if (mapped != few)
             free(mapped);
@@ -260,5 +262,6 @@ Ref graph_copy(Graph *to, const Graph *from, Ref r, Ref *map)
     to->use = use;
     to->chain = chain;
     to->hint = hint;
+    to->again = false;
     return map[r];
 }

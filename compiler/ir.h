@@ -30,7 +30,7 @@ typedef enum {
 typedef enum { DT_NONE, DT_F32, DT_F64, DT_I32, DT_BOOL } Dtype;
 typedef enum { CLASS_LEAF, CLASS_ELEM, CLASS_REDUCE, CLASS_MOVE, CLASS_CONTRACT, CLASS_WINDOW, CLASS_INDEX } OpClass;
 typedef enum { GRAD_YES, GRAD_ZERO, GRAD_NONE } OpGrad;
-enum { FLAG_SHAPE_GIVEN = 1, FLAG_RANDOM = 2, FLAG_VARIABLE = 4 };
+enum { FLAG_SHAPE_GIVEN = 1, FLAG_RANDOM = 2, FLAG_VARIABLE = 4, FLAG_AGAIN = 8 };   /* AGAIN: of a node, not an op: computes what another node computes (remat.c) */
 enum { MAX_RANK = 8, MAX_ARGS = 4096 };
 
 typedef enum { MODE_REFLECT, MODE_EDGE } PadMode;                       /* enum attributes: order as spelled in ops.def */
@@ -80,7 +80,7 @@ typedef struct {
 } Node;
 
 /* Pragmas, `@name(args)` before a statement: the nodes that the statement makes carry them, through simplification too; they change no value. The table of them is in hints.c.
- * HINT_GRADIENT is no pragma: gradients() gives it to what it makes, in graphs that hold a HINT_REMAT. */
+ * HINT_GRADIENT is no pragma: gradients() gives it to what it makes. */
 typedef enum { HINT_NONE, HINT_REMAT, HINT_FUSE, HINT_NOFUSE, HINT_LAYOUT, HINT_BLOCK, HINT_GRADIENT, HINT_COUNT } HintKind;
 enum { MAX_HINT_ARGS = 6 };
 typedef struct { const char *word; int64_t num; } HintArg;                       /* word: interned; num: a number, or the number given for the word */
@@ -125,6 +125,7 @@ struct Graph {
     uint32_t   *buckets, nbuckets; /* hash-cons table */
     Loc         loc, use;          /* given to nodes made from now on */
     uint32_t    chain, hint;
+    bool        again;             /* nodes made from now on carry FLAG_AGAIN: they are never the same node as one without it */
 };
 
 Graph *graph_new(const char *name, DimTable *dims);
@@ -193,6 +194,7 @@ bool gradients(Graph *g, Ref y, int n, const Ref *wrt, Ref *out, Ref *culprit);
 void simplify(Graph *g);           /* algebra, movement, dead code: rebuilds g with only what outputs, reports, writes and asserts need */
 void simplify_without(Graph *g, Passes off);       /* the same with these passes off; dead code goes all the same */
 void dce(Graph *g);                /* dead code only */
+Graph *graph_clone(const Graph *g);                /* all of it, nodes in their order */
 /* Copies what `outs` needs from one graph into another, with replacements map[ref] preset non-zero; used by inlining and passes. */
 Ref  graph_copy(Graph *to, const Graph *from, Ref r, Ref *map);
 

@@ -4,6 +4,7 @@
  *   file 0 "dcgan.graph"                                         paths that places refer to
  *   chain 1 "in iteration i = 1 of Generator, ..."               how the elaborator came there
  *   hint 2 layout(rows) in 1                                     a pragma, and the one around it
+ *   %9 = again add(%3, %4) : f32[N]                              computed a second time, for the backward pass
  *   check 2*H == W "cannot add ..."                              sizes that must turn out equal
  *   input "x" : f32[N, 3, 4*H, 64] in [-1, 1]                    input "n" : int n'1 = 4   is an integer
  *   %1 = input(index: 0) : f32[N, 3, 4*H, 64]  # dcgan.graph:7:3:12 ~1
@@ -118,7 +119,7 @@ static void print_node(const Graph *g, Ref r, Text *out)
 {
     const Node *n = node(g, r);
     Type        t = node_type(g, r);
-    text_addf(out, "%%%u = %s(", r, op_info[n->op].name);
+    text_addf(out, "%%%u = %s%s(", r, n->flags & FLAG_AGAIN ? "again " : "", op_info[n->op].name);
     for (int i = 0; i < n->nargs; i++)
         text_addf(out, "%s%%%u", i ? ", " : "", node_arg(g, r, i));
     if (n->op == OP_const)
@@ -562,6 +563,9 @@ static void node_line(Reader *r)
     const char *name = word(r);
     Op          op = OP_const;
     Call        call = { 0 };
+    r->g->again = name && !strcmp(name, "again");
+    if (r->g->again)
+        name = word(r);
     if (r->p && (!name || !op_by_name(name, &op)))
         bad(r, "no op '%s'", name ? name : "");
     expect(r, '(');
@@ -572,6 +576,7 @@ static void node_line(Reader *r)
     r->g->loc = place(r, &r->g->chain, &r->g->hint);
     if (r->p)
         make_call(r, n, op, &call, &t);
+    r->g->again = false;
     vec_free(&call.args);
     for (size_t k = 0; k < COUNT(call.values); k++)
         vec_free(&call.values[k]);

@@ -250,8 +250,8 @@ static bool equal_nodes(const Graph *a, const Graph *b)
 /* One round: a simplified copy of g takes g's place. Returns whether anything changed. */
 static bool round_once(Graph *g, Passes off)
 {
-    Simp   s = { .g = graph_new(g->name, g->dims), .off = off };
-    Graph *before = graph_new(g->name, g->dims);
+    Simp   s = { .g = graph_like(g), .off = off };
+    Graph *before = graph_like(g);
     Ref   *map = xmalloc(sizeof(Ref) * (g->nodes.n + 1)), *same = xmalloc(sizeof(Ref) * (g->nodes.n + 1));
     for (Ref r = 1; r < g->nodes.n; r++) {
         same[r] = copy_node(before, g, r, same);

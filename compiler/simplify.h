@@ -60,7 +60,10 @@ Ref  respread(Simp *s, Ref a, int rank, const Dim *to); /* such a one, over anot
 #undef RULE
 
 /* dce.c: node r of `from` with mapped arguments, place and chain kept. */
+Graph *graph_like(const Graph *g);                       /* without nodes, but with the checks that make sizes equal: nodes can be copied into it */
 Ref copy_node(Graph *to, const Graph *from, Ref r, const Ref *map);
+/* What g has beside nodes and checks, into a graph made by graph_like; map: by node of g. */
+void copy_lists(Graph *to, const Graph *g, const Ref *map);
 /* Re-points what g leaves behind by map and takes over the nodes of `from`, which is freed. */
 void adopt_nodes(Graph *g, Graph *from, const Ref *map);
 

@@ -41,6 +41,7 @@ typedef struct {
     bool        debug_kernels;     /* gdb and perf show kernels by the lines of graph files; so does PASTICHE_DEBUG_KERNELS=1 in the environment */
     bool        no_cache;          /* compile everything anew and keep nothing. Without it compiled kernels are kept in $PASTICHE_CACHE (a folder, or "off"), else
                                     * $XDG_CACHE_HOME/pastiche, else ~/.cache/pastiche, at most $PASTICHE_CACHE_MIB (256) MiB, and the next start compiles nothing */
+    int64_t     memory_budget;     /* bytes that a pass may take, with variables, inputs and results: values are computed again in backward passes to keep to it. 0: none */
     uint64_t    seed;
     bool        json;              /* diagnostics as JSON */
     bool        strict;            /* an unreadable picture of a data set is an error, not skipped */

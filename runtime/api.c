@@ -46,7 +46,8 @@ pastiche_model *pastiche_load(const char *path, const pastiche_options *options,
     Text                          text = { 0 };
     Passes                        off = 0;
     bool                          ok = !o->passes || passes_parse(o->passes, &off, &m->st);
-    so.exec = (ExecOptions){ .backend = o->reference ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = o->threads, .cpu = o->cpu, .exact = o->exact, .off = off, .no_cache = o->no_cache, .debug_kernels = o->debug_kernels };
+    so.exec = (ExecOptions){ .backend = o->reference ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = o->threads, .cpu = o->cpu, .exact = o->exact, .off = off, .no_cache = o->no_cache, .debug_kernels = o->debug_kernels,
+                              .memory_budget = o->memory_budget };
     ok = ok && session_open(&m->session, path, &so, &m->st);
     if (o->json && (m->session.diags.list.n || !ok))
         diags_json(&m->session.diags, &text);

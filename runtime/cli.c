@@ -144,6 +144,25 @@ bool number_option(const Given *g, const char *name, int64_t low, int64_t high, 
     return true;
 }
 
+/* "512MiB", "2GiB", "65536KiB": --memory-budget in bytes; 0 when it is not given. */
+static bool memory_budget(const Given *g, int64_t *bytes)
+{
+    const char *text = option_value(g, "--memory-budget");
+    static const struct { const char *name; double bytes; } units[] = { { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 } };
+    *bytes = 0;
+    if (!text)
+        return true;
+    char  *end;
+    double v = strtod(text, &end);
+    for (size_t i = 0; i < COUNT(units); i++)
+        if (end > text && v > 0 && v * units[i].bytes >= 1 && v * units[i].bytes < 9e15 && !strcmp(end, units[i].name)) {
+            *bytes = (int64_t)(v * units[i].bytes);
+            return true;
+        }
+    complain("--memory-budget takes a size such as 512MiB or 1.5GiB, not '%s'", text);
+    return false;
+}
+
 bool session_options(const Given *g, SessionOptions *o)
 {
     int64_t     threads = 0, seed = 0;
@@ -172,6 +191,8 @@ bool session_options(const Given *g, SessionOptions *o)
         }
     o->exec = (ExecOptions){ .backend = backend && backend[0] == 'r' ? BACKEND_REFERENCE : BACKEND_NATIVE, .threads = (int)threads, .cpu = cpu, .exact = option_given(g, "--exact"), .off = off,
                              .no_cache = option_given(g, "--no-cache"), .debug_kernels = option_given(g, "--debug-kernels") };
+    if (!memory_budget(g, &o->exec.memory_budget))
+        return false;
     o->seed = (uint64_t)seed;
     return true;
 }

@@ -47,6 +47,7 @@ int  check_memory(const Given *g, const Session *s);             /* cli_memory.c
     { "--passes", "-NAME,...", "switch passes off (pastiche passes lists them)" },                            \
     { "--no-cache", NULL, "compile everything anew, keep nothing on disk" },                                  \
     { "--debug-kernels", NULL, "gdb and perf show kernels by the lines of graph files" },                     \
+    { "--memory-budget", "512MiB", "compute values again in the backward pass so that a pass takes no more" },  \
     { "--seed", "N", "seed of all random numbers (default 0)" }
 
 struct pastiche_model;

@@ -33,7 +33,8 @@ pastiche_model *open_model(const Given *g, int *status)
     *status = 2;
     if (!session_options(g, &so))
         return NULL;
-    pastiche_options o = { .set = g->set, .data = g->data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .exact = so.exec.exact, .no_cache = so.exec.no_cache, .debug_kernels = so.exec.debug_kernels, .seed = so.seed, .strict = so.strict };
+    pastiche_options o = { .set = g->set, .data = g->data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .exact = so.exec.exact, .no_cache = so.exec.no_cache, .debug_kernels = so.exec.debug_kernels, .memory_budget = so.exec.memory_budget,
+                           .seed = so.seed, .strict = so.strict };
     char            *text = NULL;
     Text             passes = { 0 };
     passes_print(so.exec.off, &passes);

@@ -28,6 +28,7 @@ typedef struct {
     bool        debug_kernels;     /* kernels that gdb and perf know (../compiler/debug_code.h); PASTICHE_DEBUG_KERNELS=1 asks for them too */
     bool        no_cache;          /* no kernels from disk and none kept there (../compiler/object_cache.h) */
     bool        winograd_always;   /* tests: wherever it fits, not only where it pays */
+    int64_t     memory_budget;     /* bytes that a pass may take, arena, variables, inputs and results together; values are computed again to keep to it. 0: as it comes */
     bool        exact_nan_checks;  /* look for the first non-finite node when an output is not finite */
 } ExecOptions;
 

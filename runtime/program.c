@@ -7,7 +7,7 @@
  */
 #include "program.h"
 
-#include "../compiler/fuse.h"
+#include "../compiler/remat.h"
 #include "interp.h"
 #include "launch.h"
 #include "profile.h"
@@ -24,6 +24,8 @@ typedef struct { DimBind binds[MAX_BINDS]; uint32_t nbinds; MemoryPlan plan; uin
 struct Program {
     Graph      *original;          /* the caller's */
     Graph      *g;                 /* simplified copy; NULL with the reference backend */
+    Graph      *kept;              /* with a budget of memory: g before values were computed again, and which are; compiled when sizes are known */
+    bool       *again;
     ExecOptions o;
     int         threads;
     Target      target;
@@ -40,9 +42,7 @@ struct Program {
 
 static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *st)
 {
-    Target *t = &p->target;
-    if (!native_target(&p->o, t, st))
-        return false;
+    const Target *t = &p->target;
     p->f = fuse(p->g, t, st);
     return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st);
 }
@@ -59,8 +59,17 @@ Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const T
     p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
     if (o->backend == BACKEND_REFERENCE)
         return p;
-    p->g = native_graph(m, g, o, first);
+    p->g = native_target(o, &p->target, st) ? native_graph(m, g, o, first, &p->target, st) : NULL;
+    if (!p->g) {
+        program_free(p);
+        return NULL;
+    }
     p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
+    if (o->memory_budget && pass_on(o->off, PASS_remat)) {     /* compiled when sizes are known */
+        p->kept = p->g;
+        p->g = remat(p->kept, p->again = xmalloc(p->kept->nodes.n + 1), NULL);
+        return p;
+    }
     if (!make_native(p, NULL, NULL, st)) {
         program_free(p);
         return NULL;
@@ -68,30 +77,38 @@ Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const T
     return p;
 }
 
+static void drop_plans(Program *p)
+{
+    for (int i = 0; i < CACHED_SIZES; i++) {
+        if (p->sizes[i])
+            plan_free(&p->sizes[i]->plan);
+        free(p->sizes[i]);
+        p->sizes[i] = NULL;
+    }
+}
+
 void program_free(Program *p)
 {
     if (!p)
         return;
-    for (int i = 0; i < CACHED_SIZES; i++)
-        if (p->sizes[i]) {
-            plan_free(&p->sizes[i]->plan);
-            free(p->sizes[i]);
-        }
+    drop_plans(p);
     fusion_free(p->f);
     profile_free(p->profile);
     for (uint32_t i = 0; p->g && i < p->g->writes.n; i++)
         tensor_free(&p->fresh[i]);
     free(p->fresh);
-    if (p->g)
-        graph_free(p->g);
+    graph_free(p->g);
+    graph_free(p->kept);
+    free(p->again);
     free(p);
 }
 
 bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *stage, Text *out, Status *st)
 {
-    Program p = { .g = native_graph(m, g, o, NULL), .o = *o };
+    Program p = { .o = *o };
     bool    fused = strcmp(stage, "fused") == 0;
-    bool ok = make_native(&p, fused ? NULL : stage, fused ? NULL : out, st);
+    p.g = native_target(o, &p.target, st) ? native_graph(m, g, o, NULL, &p.target, st) : NULL;
+    bool ok = p.g && make_native(&p, fused ? NULL : stage, fused ? NULL : out, st);
     if (ok && fused)
         fusion_print(p.f, out);
     fusion_free(p.f);
@@ -100,6 +117,28 @@ bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *st
 }
 
 /* ---- sizes ---- */
+
+/* With a budget of memory: what must be computed again at these sizes is found, and compiled, unless the program as it is keeps to the budget. */
+static bool keep_to_budget(Program *p, const DimBind *binds, uint32_t n, Status *st)
+{
+    MemoryPlan plan = { 0 };
+    Outside    o = outside_bytes(p->kept, binds, n);
+    bool       fits = p->f && plan_memory(p->f, binds, n, &plan, st) && plan.arena + o.variables + o.fresh + o.inputs + o.results <= p->o.memory_budget;
+    plan_free(&plan);
+    if (fits)
+        return true;
+    Graph *g = budgeted_graph(p->kept, &p->target, p->o.memory_budget, binds, n, p->again, st);
+    if (!g)
+        return false;
+    drop_plans(p);
+    fusion_free(p->f);
+    graph_free(p->g);
+    profile_free(p->profile);
+    p->profile = NULL;
+    p->f = NULL;
+    p->g = g;
+    return make_native(p, NULL, NULL, st);
+}
 
 static SizedPlan *plan_for(Program *p, const Tensor *inputs, const Tensor *vars, Status *st)
 {
@@ -119,6 +158,14 @@ static SizedPlan *plan_for(Program *p, const Tensor *inputs, const Tensor *vars,
     }
     if (!check_sizes(p->g, now.binds, now.nbinds, st) || !check_nodes(p->g, now.binds, now.nbinds, st))
         return NULL;
+    if (p->kept) {
+        if (!keep_to_budget(p, now.binds, now.nbinds, st))
+            return NULL;
+        slot = &p->sizes[0];
+        for (int i = 0; i < CACHED_SIZES; i++)                 /* plans may be gone */
+            if (!p->sizes[i])
+                slot = &p->sizes[i];
+    }
     if (!plan_memory(p->f, now.binds, now.nbinds, &now.plan, st))
         return NULL;
     if (*slot)

@@ -5,9 +5,16 @@
 #include "../compiler/fuse.h"
 #include "exec.h"
 
-/* A simplified copy of g, as kernels are made from (first: as program_new_for's); the target that the options ask for. */
-Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *first);
+/* A simplified copy of g, as kernels are made from, what stands under @remat computed again (first: as program_new_for's; NULL: an error of fuse()); the target that the
+ * options ask for. */
+Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *first, const Target *t, Status *st);
 bool   native_target(const ExecOptions *o, Target *t, Status *st);
+/* What a pass takes beside its arena, in bytes. fresh: new values of variables, which stand beside the old ones until the pass has ended. */
+typedef struct { int64_t variables, fresh, inputs, results; } Outside;
+Outside outside_bytes(const Graph *g, const DimBind *binds, uint32_t n);
+/* g with as much computed again as keeps arena and outside within `budget` bytes at these sizes; again[] (by node of g) collects it, and what it holds already stays.
+ * NULL: nothing helps enough, which st says with the least that was reached. */
+Graph *budgeted_graph(const Graph *g, const Target *t, int64_t budget, const DimBind *binds, uint32_t n, bool *again, Status *st);
 
 /* Sizes that shapes alone do not settle: slices reach inside, borders can be mirrored, parts fill what they are put into, nothing takes the
  * largest of no elements. With this, kernels touch no memory but their buffers'. Messages as the reference interpreter's. */

@@ -5,11 +5,11 @@
 
 bool program_explain(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, const Tensor *vars, bool json, Text *out, Status *st)
 {
-    Graph   *simple = native_graph(m, g, o, inputs);
     Target   target;
     DimBind  binds[MAX_BINDS];
     uint32_t n = 0;
-    Fusion  *f = native_target(o, &target, st) ? fuse(simple, &target, st) : NULL;
+    Graph   *simple = native_target(o, &target, st) ? native_graph(m, g, o, inputs, &target, st) : NULL;
+    Fusion  *f = simple ? fuse(simple, &target, st) : NULL;
     bool     ok = f && (!inputs || bind_inputs(simple, inputs, binds, &n, MAX_BINDS - 1, st)) && (!vars || bind_vars(simple, vars, binds, &n, MAX_BINDS - 1, st));
     if (ok && inputs)
         binds[n++] = (DimBind){ threads_dim(simple->dims), o->threads > 0 ? o->threads : omp_get_max_threads() };

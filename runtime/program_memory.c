@@ -13,14 +13,6 @@ typedef struct {
     uint32_t          nbinds;
 } Planned;
 
-static int64_t value_bytes(const Planned *p, Ref r)
-{
-    int64_t n = 1, v;
-    for (int i = 0; i < node(p->g, r)->rank; i++)
-        n *= dim_eval(p->g->dims, node_shape(p->g, r)[i], p->binds, p->nbinds, &v) ? v : 0;
-    return n * (int64_t)dtype_size((Dtype)node(p->g, r)->dtype);
-}
-
 static const char *type_text(const Planned *p, Ref r, Arena *a)
 {
     Text    t = { 0 };
@@ -38,7 +30,7 @@ static const char *node_place(const Planned *p, Ref r, Arena *a)
 {
     char        where[256];
     const char *chain = p->g->chains.at[node(p->g, r)->chain];
-    place_text(p->g, node(p->g, r)->loc, where, sizeof where);
+    place_text(p->g, node_use(p->g, r), where, sizeof where);
     return arena_printf(a, "%s%s%s", where, where[0] && chain ? ", " : "", chain ? chain : "");
 }
 
@@ -96,18 +88,23 @@ static void list_live(const Planned *p, MemoryReport *out)
         qsort(out->live.at, out->live.n, sizeof *out->live.at, by_bytes);
 }
 
-static void sum_outside(const Planned *p, const Tensor *inputs, MemoryReport *out)
+/* The graph as the options ask for it at these sizes; NULL after a failure. */
+static Graph *sized_graph(const Model *m, const Graph *g, const ExecOptions *o, const Target *t, const Tensor *inputs, Planned *p, Status *st)
 {
-    const Graph *g = p->g;
-    for (Ref r = 1; r < g->nodes.n; r++)
-        if (node(g, r)->op == OP_var)
-            out->variables += value_bytes(p, r);
-    for (uint32_t i = 0; i < g->writes.n; i++)
-        out->fresh += value_bytes(p, g->writes.at[i].value);
-    for (uint32_t i = 0; i < g->outputs.n; i++)
-        out->results += value_bytes(p, g->outputs.at[i].value);
-    for (uint32_t i = 0; i < g->inputs.n; i++)
-        out->inputs += g->inputs.at[i].kind == IN_INT ? 0 : tensor_count(&inputs[i]) * (int64_t)dtype_size(inputs[i].dtype);
+    Graph *c = native_graph(m, g, o, inputs, t, st), *fit = c;
+    bool   ok = c && bind_inputs(c, inputs, p->binds, &p->nbinds, MAX_BINDS - 1, st);
+    if (ok) {
+        p->binds[p->nbinds++] = (DimBind){ threads_dim(c->dims), o->threads > 0 ? o->threads : omp_get_max_threads() };
+        ok = check_sizes(c, p->binds, p->nbinds, st) && check_nodes(c, p->binds, p->nbinds, st);
+    }
+    if (ok && o->memory_budget && pass_on(o->off, PASS_remat)) {
+        bool *again = xmalloc(c->nodes.n + 1);
+        fit = budgeted_graph(c, t, o->memory_budget, p->binds, p->nbinds, again, st);
+        free(again);
+    }
+    if (fit != c || !ok)
+        graph_free(c);
+    return ok ? fit : NULL;
 }
 
 bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *inputs, MemoryReport *out, Status *st)
@@ -118,14 +115,9 @@ bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const 
     *out = (MemoryReport){ 0 };
     if (!native_target(o, &t, st))
         return false;
-    Graph *c = native_graph(m, g, o, inputs);
-    bool   ok = bind_inputs(c, inputs, p.binds, &p.nbinds, MAX_BINDS - 1, st);
-    if (ok) {
-        p.binds[p.nbinds++] = (DimBind){ threads_dim(c->dims), o->threads > 0 ? o->threads : omp_get_max_threads() };
-        ok = check_sizes(c, p.binds, p.nbinds, st) && check_nodes(c, p.binds, p.nbinds, st);
-    }
-    Fusion *f = ok ? fuse(c, &t, st) : NULL;
-    ok = f && plan_memory(f, p.binds, p.nbinds, &plan, st);
+    Graph  *c = sized_graph(m, g, o, &t, inputs, &p, st);
+    Fusion *f = c ? fuse(c, &t, st) : NULL;
+    bool    ok = f && plan_memory(f, p.binds, p.nbinds, &plan, st);
     if (ok) {
         p.g = c, p.f = f, p.plan = &plan;
         out->arena = plan.arena;
@@ -134,7 +126,11 @@ bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const 
         out->kernel = f->kernels.n ? plan.peak + 1 : 0;
         out->at = plan.peak < f->kernels.n ? kernel_text(&p, f->kernels.at[plan.peak], &out->text) : "";
         list_live(&p, out);
-        sum_outside(&p, inputs, out);
+        Outside outside = outside_bytes(c, p.binds, p.nbinds);
+        out->variables = outside.variables;
+        out->fresh = outside.fresh;
+        out->inputs = outside.inputs;
+        out->results = outside.results;
     }
     plan_free(&plan);
     fusion_free(f);

@@ -23,7 +23,7 @@ json arena_mib "$(awk "BEGIN { printf \"%.4g\", $arena / 1048576 }")"
 
 expect 0 "$pastiche" check "$layer" --memory --size x=2x4x100x100
 silent
-prints "step fit: arena " "no plan takes less than" "at the peak, kernel " "f32[2, 8, 100, 100]" "std/layers.graph:25" "export look: arena"
+prints "step fit: arena " "no plan takes less than" "at the peak, kernel " "f32[2, 8, 100, 100]" "examples/one_layer.graph:6" "export look: arena"
 expect 0 "$pastiche" check "$layer" --memory --of look --size x=2x4x100x100
 checks=$((checks + 1))
 grep -q "step fit" "$work/out" && fail "--of look shows fit"
@@ -48,5 +48,24 @@ expect 1 "$pastiche" check "$work/two.graph" --memory --size z=3
 says "no input 'z'"
 expect 2 "$pastiche" check "$work/two.graph" --size x=5x3
 says "--of and --size belong to --memory"
+
+# A budget: kept in the plan and in the run; too small, or no size at all.
+remat=tests/graphs/remat.graph
+expect 0 "$pastiche" check "$remat" --memory --size x=4x3x64x64 --size y=4x3x64x64 --json --passes=-remat
+plenty=$("$tools/json_at" fit.arena <"$work/out")
+expect 0 "$pastiche" check "$remat" --memory --size x=4x3x64x64 --size y=4x3x64x64 --json
+less=$("$tools/json_at" fit.arena <"$work/out")
+expect 0 "$pastiche" check "$remat" --memory --size x=4x3x64x64 --size y=4x3x64x64 --json --memory-budget 12MiB
+least=$("$tools/json_at" fit.arena <"$work/out")
+checks=$((checks + 1))
+[ "$less" -lt "$plenty" ] && [ "$least" -lt "$less" ] && [ "$least" -lt 12582912 ] || fail "arenas of $plenty, $less with @remat, $least with a budget of 12 MiB"
+expect 0 "$pastiche" bench "$remat" fit --size x=4x3x64x64 --size y=4x3x64x64 --rounds 2 --json --memory-budget 12MiB
+json arena_mib "$(awk "BEGIN { printf \"%.4g\", $least / 1048576 }")"
+expect 1 "$pastiche" bench "$remat" fit --size x=4x3x64x64 --size y=4x3x64x64 --rounds 2 --memory-budget 2MiB
+says "a memory budget of 2.00 MiB: 'fit' needs at least " "at these sizes (arena "
+for size in 12 12MB -3MiB MiB 0KiB 1e30GiB; do
+    expect 1 "$pastiche" check "$remat" --memory --memory-budget "$size"
+    says "--memory-budget takes a size such as 512MiB or 1.5GiB, not '$size'"
+done
 
 finish
