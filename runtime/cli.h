@@ -68,5 +68,6 @@ int command_bench(int argc, char **argv);
 int command_profile(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_tune(int argc, char **argv);
+int command_bisect(int argc, char **argv);
 
 #endif

@@ -12,30 +12,6 @@
 #include "files.h"
 #include "peak.h"
 
-/* ---- inputs ---- */
-
-static bool make_input(Bench *b, const Given *given, uint32_t i)
-{
-    const GraphInput *in = &b->g->inputs.at[i];
-    int64_t           size[MAX_RANK];
-    bool              whole = in->kind == IN_INT;
-    Status            st = { 0 };
-    if (!input_size(given, b->g, i, size, &st) || !tensor_alloc(&b->inputs[i], (Dtype)in->dtype, in->rank, size, &st)) {
-        complain("%s", st.message);
-        return false;
-    }
-    if (whole || in->has_default) {
-        tensor_set(&b->inputs[i], 0, whole ? (double)size[0] : in->deflt);
-        return true;
-    }
-    double   lo = in->ranged ? in->lo : -1, hi = in->ranged ? in->hi : 1;
-    uint32_t dice = 1;
-    for (int64_t k = 0, n = in->dtype == DT_F32 ? tensor_count(&b->inputs[i]) : 0; k < n; k++) {        /* other types: zeros, which any table has */
-        dice = dice * 1664525u + 1013904223u;
-        tensor_set(&b->inputs[i], k, lo + (hi - lo) * (double)(dice >> 8) / 16777216.0);
-    }
-    return true;
-}
 
 /* ---- a bench: opened, made ready, passed through ---- */
 
@@ -67,8 +43,10 @@ bool bench_inputs(Bench *b, const Given *given, bool symbolic)
         return true;
     b->inputs = xmalloc((b->g->inputs.n + 1) * sizeof *b->inputs);
     for (uint32_t i = 0; i < b->g->inputs.n; i++)
-        if (!make_input(b, given, i))
+        if (!random_input(given, b->g, i, &b->inputs[i], &st)) {
+            complain("%s", st.message);
             return false;
+        }
     return true;
 }
 

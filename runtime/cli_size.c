@@ -90,3 +90,26 @@ bool input_size(const Given *given, const Graph *g, uint32_t input, int64_t *siz
     text_free(&pattern);
     return ok;
 }
+
+void fill_random(Tensor *t, double lo, double hi)
+{
+    uint32_t dice = 1;
+    for (int64_t k = 0, n = t->dtype == DT_F32 ? tensor_count(t) : 0; k < n; k++) {
+        dice = dice * 1664525u + 1013904223u;
+        tensor_set(t, k, lo + (hi - lo) * (double)(dice >> 8) / 16777216.0);
+    }
+}
+
+bool random_input(const Given *given, const Graph *g, uint32_t input, Tensor *t, Status *st)
+{
+    const GraphInput *in = &g->inputs.at[input];
+    int64_t           size[MAX_RANK];
+    bool              whole = in->kind == IN_INT;
+    if (!input_size(given, g, input, size, st) || !tensor_alloc(t, (Dtype)in->dtype, in->rank, size, st))
+        return false;
+    if (whole || in->has_default)
+        tensor_set(t, 0, whole ? (double)size[0] : in->deflt);
+    else
+        fill_random(t, in->ranged ? in->lo : -1, in->ranged ? in->hi : 1);           /* whole numbers: zeros, which any table has */
+    return true;
+}

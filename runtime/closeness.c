@@ -15,7 +15,7 @@
 static const double UNIT = 1.2e-7, BASE = 1e-5, TIMES = 20, FLOOR = 1e-9, EDGE_TIMES = 10;
 
 typedef struct {
-    uint32_t run;                  /* 0: no noise */
+    uint32_t run, dice;            /* run 0: no noise */
     double **mag;                  /* by node of floats: see add_magnitude */
     Value   *decided;              /* by node: the operand of its decision without noise; NULL: edges are not wanted */
     Ref      edge;
@@ -65,7 +65,7 @@ static bool decides(const Graph *g, Ref r)
 
 /* ---- noise ---- */
 
-static double dice(const Noise *w, Ref r, int64_t i) { return 2.0 * rng_uniform((Rng){ 0x6e6f697365u + w->run, 0 }, r, (uint64_t)i) - 1.0; }
+static double roll(const Noise *w, Ref r, int64_t i) { return 2.0 * rng_uniform((Rng){ 0x6e6f697365u + w->run, w->dice }, r, (uint64_t)i) - 1.0; }
 
 /* The op itself on other numbers than its operands': from[i] says which of argument i, NULL keeps them. out has the result's shape; its numbers are new. */
 static bool run_on(const Interp *ip, Ref r, const Value *const *in, double *const *from, const Value *out, double **result)
@@ -167,7 +167,7 @@ static bool add_noise(const Noise *w, const Interp *ip, Ref r, const Value *cons
         if (how != ROUNDS)
             unit += 0.5 * behind[i];
         if (unit > 0)
-            out->at[i] += UNIT * unit * dice(w, r, i);
+            out->at[i] += UNIT * unit * roll(w, r, i);
     }
     free(terms);
     return true;
@@ -284,16 +284,16 @@ double distance(const Tensor *want, const Tensor *got, int64_t *at)
     return worst;
 }
 
-double distance_to_any(const Expected *x, uint32_t i, const Tensor *got, int64_t *at)
+double distance_to_any(const Expected *x, uint32_t i, const Tensor *got, double *best, int64_t *at)
 {
     double  worst = 0, largest = largest_of(&x->values[i]);
     int64_t where = -1;
     for (int64_t k = 0, n = tensor_count(got); k < n; k++) {
-        double e = element_distance(tensor_get(&x->values[i], k), tensor_get(got, k), largest);
+        best[k] = fmin(best[k], element_distance(tensor_get(&x->values[i], k), tensor_get(got, k), largest));
         for (int run = 0; run < NEAR_RUNS; run++)
-            e = fmin(e, element_distance(tensor_get(&x->near[run][i], k), tensor_get(got, k), largest));
-        if (e > worst || where < 0) {
-            worst = e;
+            best[k] = fmin(best[k], element_distance(tensor_get(&x->near[run][i], k), tensor_get(got, k), largest));
+        if (best[k] > worst || where < 0) {
+            worst = best[k];
             where = k;
         }
     }
@@ -301,6 +301,8 @@ double distance_to_any(const Expected *x, uint32_t i, const Tensor *got, int64_t
         *at = where;
     return worst;
 }
+
+double distance_unit(const Tensor *want, int64_t at) { return fabs(tensor_get(want, at)) + 0.1 * largest_of(want) + FLOOR; }
 
 /* ---- the whole ---- */
 
@@ -318,9 +320,9 @@ void expected_free(Expected *e)
     *e = (Expected){ 0 };
 }
 
-bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, Expected *e, Status *st)
+bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, uint32_t dice, Expected *e, Status *st)
 {
-    Noise w = { .mag = xmalloc(g->nodes.n * sizeof *w.mag), .decided = find_edges ? xmalloc(g->nodes.n * sizeof *w.decided) : NULL };
+    Noise w = { .dice = dice, .mag = xmalloc(g->nodes.n * sizeof *w.mag), .decided = find_edges ? xmalloc(g->nodes.n * sizeof *w.decided) : NULL };
     *e = (Expected){ .n = n, .values = xmalloc((n + 1) * sizeof *e->values), .tolerance = xmalloc((n + 1) * sizeof *e->tolerance) };
     for (int k = 0; k < NEAR_RUNS; k++)
         e->near[k] = xmalloc((n + 1) * sizeof *e->near[k]);

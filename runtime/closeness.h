@@ -19,13 +19,14 @@ typedef struct {
     Ref      edge;                 /* the first node with a decision that hangs on rounding; 0: none */
 } Expected;
 
-/* On success the caller frees e with expected_free. find_edges: fill in edge (which keeps the operands of all decisions). */
-bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, Expected *e, Status *st);
+/* On success the caller frees e with expected_free. find_edges: fill in edge (which keeps the operands of all decisions). dice: another number, other noise. */
+bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, uint32_t dice, Expected *e, Status *st);
 void expected_free(Expected *e);
 
 /* The largest |got - want| of an element, in units of |want| + a tenth of the largest |want|; infinite when one alone is not a number. at: where, may be NULL. */
 double distance(const Tensor *want, const Tensor *got, int64_t *at);
-/* The same, where each element may be near any of the interpretations: for values that hang on decisions. */
-double distance_to_any(const Expected *e, uint32_t i, const Tensor *got, int64_t *at);
+/* The same, where each element may be near any of the interpretations, for values that hang on decisions: best[k], the least of element k so far, is lowered. */
+double distance_to_any(const Expected *e, uint32_t i, const Tensor *got, double *best, int64_t *at);
+double distance_unit(const Tensor *want, int64_t at);       /* what 1 is at an element */
 
 #endif

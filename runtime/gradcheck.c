@@ -19,6 +19,7 @@ typedef struct {
     RunState rs;
     Text    *out;
     double   worst;
+    double  *along, *differences;  /* gradient_holds: where the two go; NULL: tensor by tensor */
 } GradCheck;
 
 static bool eval_loss(GradCheck *c, double *v, Status *st)
@@ -176,6 +177,45 @@ static void cut_loss(GradCheck *c, const Graph *g, const Minimized *m, const Ref
     free(map);
 }
 
+/* All parameters along one direction. */
+static bool check_together(GradCheck *c, uint32_t n, const Tensor *grads, double scale, bool *good, Status *st)
+{
+    double **dir = xmalloc((n + 1) * sizeof *dir), **keep = xmalloc((n + 1) * sizeof *keep), length = 0, error = INFINITY;
+    bool     ok = true;
+    *c->along = 0;
+    for (uint32_t p = 0; p < n; p++) {
+        int64_t count = tensor_count(&grads[p]);
+        dir[p] = xmalloc((size_t)(count + 1) * sizeof **dir);
+        keep[p] = xmalloc((size_t)(count + 1) * sizeof **keep);
+        memcpy(keep[p], c->inputs[c->nstep + p].data, (size_t)count * sizeof **keep);
+        for (int64_t i = 0; i < count; i++) {
+            dir[p][i] = rng_normal((Rng){ 13, 0 }, p, (uint64_t)i);
+            length += dir[p][i] * dir[p][i];
+            *c->along += dir[p][i] * tensor_get(&grads[p], i);
+        }
+    }
+    length = sqrt(length) + 1e-300;
+    *c->along /= length;
+    for (double eps = 1e-6; ok && error > 1 && eps > 5e-8; eps /= 10) {
+        double loss[2] = { 0 };
+        for (int side = 0; side < 2 && ok; side++) {
+            for (uint32_t p = 0; p < n; p++)
+                for (int64_t i = 0; i < tensor_count(&grads[p]); i++)
+                    ((double *)c->inputs[c->nstep + p].data)[i] = keep[p][i] + (side ? eps : -eps) * dir[p][i] / length;
+            ok = eval_loss(c, &loss[side], st);
+        }
+        *c->differences = (loss[1] - loss[0]) / (2 * eps);
+        error = fabs(*c->along - *c->differences) / (1e-5 * fmax(1, scale) + c->check->tol * fmax(fabs(*c->along), fabs(*c->differences)));
+    }
+    *good = error <= 1;
+    for (uint32_t p = 0; p < n; p++) {
+        free(dir[p]);
+        free(keep[p]);
+    }
+    free(dir), free(keep);
+    return ok;
+}
+
 static bool check_minimized(GradCheck *c, const Graph *g, const Minimized *m, bool *good, Status *st)
 {
     uint32_t nstops, n;
@@ -194,7 +234,9 @@ static bool check_minimized(GradCheck *c, const Graph *g, const Minimized *m, bo
     memcpy(c->inputs, step_inputs, c->nstep * sizeof *c->inputs);
     memcpy(c->inputs + c->nstep, got, n * sizeof *c->inputs);
     ok = ok && eval_loss(c, &loss, st);
-    for (uint32_t i = 0; i < m->n && ok; i++)
+    if (c->along)
+        ok = ok && check_together(c, m->n, &got[n], fabs(loss), good, st);
+    for (uint32_t i = 0; i < m->n && ok && !c->along; i++)
         ok = check_tensor(c, i, c->s->model->vars.at[m->vars[i]].name, &got[n + i], fabs(loss), good, st);
     for (uint32_t i = 0; i < n + m->n; i++)
         tensor_free(&got[i]);
@@ -202,6 +244,17 @@ static bool check_minimized(GradCheck *c, const Graph *g, const Minimized *m, bo
     c->inputs = step_inputs;
     graph_free(c->loss);
     free(want), free(got), free(stops);
+    return ok;
+}
+
+bool gradient_holds(Session *s, const Graph *g, const Minimized *m, const Tensor *inputs, const RunState *rs, double *along, double *differences, bool *holds, Status *st)
+{
+    const Check check = { .tol = 1e-3 };
+    GradCheck   c = { .s = s, .check = &check, .nstep = g->inputs.n, .rs = *rs, .along = along, .differences = differences };
+    c.inputs = xmalloc((c.nstep + 1) * sizeof *c.inputs);
+    memcpy(c.inputs, inputs, c.nstep * sizeof *inputs);
+    bool ok = check_minimized(&c, g, m, holds, st);
+    free(c.inputs);
     return ok;
 }
 

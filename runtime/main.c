@@ -16,6 +16,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "profile", command_profile, "FILE NAME [--size INPUT=1x3x512x512]...", "show what each kernel takes" },
     { "tune", command_tune, "FILE NAME [--budget 60s] [--size INPUT=..]...", "find faster block sizes for this machine" },
     { "explain", command_explain, "FILE NAME [--size INPUT=1x3x512x512]... [--json]", "say what was fused with what, and why" },
+    { "bisect", command_bisect, "FILE NAME [--size INPUT=1x3x64x64]...", "find the first pass and node whose result is wrong" },
     { "fmt", command_fmt, "[--check] FILE...", "format files" },
     { "ops", command_ops, "[NAME]", "the manual of the primitive ops" },
     { "sources", command_sources, "", "the manual of the data sources" },

@@ -165,7 +165,7 @@ static inline Verdict check_case(const Case *c, const CaseSetting *s)
         want[i] = i < c->g->outputs.n ? c->g->outputs.at[i].value : c->g->writes.at[i - c->g->outputs.n].value;
     if (!case_tensors(c, inputs, vars)) {
         verdict(&v, VERDICT_INVALID, "sizes do not fit");
-    } else if (!expect_values(c->g, inputs, vars, &rs, want, n, true, &e, &st)) {
+    } else if (!expect_values(c->g, inputs, vars, &rs, want, n, true, 0, &e, &st)) {
         verdict(&v, VERDICT_INVALID, "%s", st.message);
     } else {
         if (e.edge)
