@@ -140,9 +140,9 @@ def compare(work, args):
             p.round(args.seconds)
     for p in peers:
         p.close()
-    median = lambda key: statistics.median(o[key] for o in ours)
+    median = lambda key: statistics.median(float('nan') if o[key] is None else o[key] for o in ours)
     memory = pastiche(work, args, 3)['max_rss_mib']
-    row = {'work': work, 'gflop': ours[0]['gflop'], 'ms': median('ms'), 'of_peak': median('of_peak'), 'peak_gflops': median('peak_gflops'), 'compile_ms': median('compile_ms'), 'rss': memory,
+    row = {'work': work, 'gflop': ours[0]['gflop'], 'ms': median('ms'), 'of_peak': median('of_peak'), 'peak_gflops': median('peak_gflops'), 'compile_ms': median('compile_ms'), 'cached_start_ms': median('cached_start_ms'), 'rss': memory,
            'peers': {p.name: {'ms': statistics.median(p.times), 'first_s': p.first, 'rss': p.rss} for p in peers if p.times}}
     best = min(row['peers'], key=lambda k: row['peers'][k]['ms']) if row['peers'] else None
     row['fastest'] = best
@@ -151,13 +151,13 @@ def compare(work, args):
 
 
 def table(rows, args):
-    out = ['| workload | GFLOP | pastiche | ' + ' | '.join(args.with_) + ' | ratio to the fastest | share of FMA peak | compile | memory, of PyTorch eager |',
-           '|---' * (8 + len(args.with_)) + '|']
+    out = ['| workload | GFLOP | pastiche | ' + ' | '.join(args.with_) + ' | ratio to the fastest | share of FMA peak | compile | cached start | memory, of PyTorch eager |',
+           '|---' * (9 + len(args.with_)) + '|']
     for r in rows:
         cells = ['%.4g' % r['peers'][p]['ms'] if p in r['peers'] else '' for p in args.with_]
         eager = r['peers'].get('eager')
         memory = '%.0f MiB, %.2f' % (r['rss'], r['rss'] / eager['rss']) if eager else '%.0f MiB' % r['rss']
-        out.append('| %s | %.4g | %.4g | %s | %.2f | %.0f %% | %.2f s | %s |' % (r['work'], r['gflop'], r['ms'], ' | '.join(cells), r['ratio'], 100 * r['of_peak'], r['compile_ms'] / 1e3, memory))
+        out.append('| %s | %.4g | %.4g | %s | %.2f | %.0f %% | %.2f s | %.0f ms | %s |' % (r['work'], r['gflop'], r['ms'], ' | '.join(cells), r['ratio'], 100 * r['of_peak'], r['compile_ms'] / 1e3, r['cached_start_ms'], memory))
     memory = [r['rss'] / r['peers']['eager']['rss'] for r in rows if 'eager' in r['peers']]
     out.append('')
     out.append('Milliseconds; geometric mean of the ratios %.2f, least %.2f; of memory %.2f, most %.2f. %d threads, medians of %d rounds in turn, FMA peak %.0f GFLOP/s.' %
