@@ -187,7 +187,7 @@ static void check_names(void)
     Passes off = 0, set = 0;
     CHECK(passes_parse("-fuse,-layout,+fuse", &off, &st) && off == pass_bit(PASS_layout), "%x", off);
     CHECK(!passes_parse("-fuse,-layuot", &off, &st) && off == pass_bit(PASS_layout), "%x", off);
-    CHECK(strstr(st.message, "'layuot'") && strstr(st.message, "Did you mean 'layout'?") && strstr(st.message, "winograd, fuse, recompute"), "%s", st.message);
+    CHECK(strstr(st.message, "'layuot'") && strstr(st.message, "Did you mean 'layout'?") && strstr(st.message, "winograd, tune, fuse, recompute"), "%s", st.message);
     static const char *const wrong[] = { "", "-", ",", "-fuse,", "--fuse", " -fuse", "-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
     for (size_t i = 0; i < COUNT(wrong); i++) {
         st = (Status){ 0 };
