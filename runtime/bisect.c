@@ -291,7 +291,8 @@ static bool check_kernels(const BisectJob *job, Observer *apart, Finding *f, Tex
     *apart = (Observer){ .compare = true, .f = f };
     if (!run_watched(job, job->s->options.exec.off | pass_bit(PASS_reuse), job->s->options.exec.threads, apart, &kernels, st))
         return false;
-    text_addf(out, "kernels    %u kernels: %u results looked at, %s\n", kernels, apart->checked, f->found ? "the last is off" : "all within the interpreter's tolerance");
+    text_addf(out, "kernels    %u kernels: %u results looked at, %s\n", kernels, apart->checked,
+              f->found ? "the last is off" : "all within the interpreter's tolerance");
     f->checked = apart->checked;
     if (f->found)
         f->pass = pass_to_blame(job, false, kernels_hold, (void *)job);
@@ -314,7 +315,8 @@ static bool check_bits(const BisectJob *job, const Observer *apart, Finding *f, 
     if (!ok)
         return false;
     if (f->found)
-        snprintf(f->what, sizeof f->what, strcmp(f->stage, "memory") ? "it has other bits on 1 thread than on %d" : "it has other bits when memory is used again (%d threads)", threads);
+        snprintf(f->what, sizeof f->what, strcmp(f->stage, "memory") ? "it has other bits on 1 thread than on %d" : "it has other bits when memory is used again (%d threads)",
+                 threads);
     if (f->found && !strcmp(f->stage, "memory"))
         f->pass = pass_name(PASS_reuse);
     if (!f->found && threads > 1)

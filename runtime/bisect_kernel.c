@@ -191,8 +191,9 @@ static bool check_result(Observer *o, const KernelRun *run, uint32_t b)
     Tensor got = { 0 }, first = { 0 };
     bool   ok = read_buffer(run, r, b, &got, o->st);
     if (ok && (o->made[r] != NONE || node(run->g, r)->op == OP_input || node(run->g, r)->op == OP_var)) {
+        const Tensor *given = node(run->g, r)->op == OP_var ? o->vars : o->job->inputs;
         if (o->made[r] == NONE)                  /* a copy of what came from outside */
-            ok = tensor_copy(&first, node(run->g, r)->op == OP_var ? &o->vars[node_attrs(run->g, r)[0]] : &o->job->inputs[node_attrs(run->g, r)[0]], got.dtype, o->st);
+            ok = tensor_copy(&first, &given[node_attrs(run->g, r)[0]], got.dtype, o->st);
         else
             ok = read_buffer(run, r, o->made[r], &first, o->st);
         for (int64_t i = 0; ok && i < tensor_count(&got) && !o->f->found; i++)

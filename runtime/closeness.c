@@ -38,7 +38,8 @@ static Rounding rounding(const Graph *g, Ref r)
         return ROUNDS;
     case OP_add: case OP_sub:
         return ADDS;
-    case OP_resize: case OP_resize_adjoint: case OP_pad_adjoint: case OP_sum: case OP_win_sum: case OP_win_sum_adjoint: case OP_win_unpick: case OP_scatter_add: case OP_matmul:
+    case OP_resize: case OP_resize_adjoint: case OP_pad_adjoint: case OP_sum: case OP_win_sum: case OP_win_sum_adjoint: case OP_win_unpick: case OP_scatter_add:
+    case OP_matmul:
         return SUMS;
     case OP_conv: case OP_conv_dx: case OP_conv_dw:
         return SUMS_NEAR;
@@ -320,7 +321,8 @@ void expected_free(Expected *e)
     *e = (Expected){ 0 };
 }
 
-bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, uint32_t dice, Expected *e, Status *st)
+bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, uint32_t dice,
+                   Expected *e, Status *st)
 {
     Noise w = { .dice = dice, .mag = xmalloc(g->nodes.n * sizeof *w.mag), .decided = find_edges ? xmalloc(g->nodes.n * sizeof *w.decided) : NULL };
     *e = (Expected){ .n = n, .values = xmalloc((n + 1) * sizeof *e->values), .tolerance = xmalloc((n + 1) * sizeof *e->tolerance) };

@@ -20,7 +20,8 @@ typedef struct {
 } Expected;
 
 /* On success the caller frees e with expected_free. find_edges: fill in edge (which keeps the operands of all decisions). dice: another number, other noise. */
-bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, uint32_t dice, Expected *e, Status *st);
+bool expect_values(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t n, bool find_edges, uint32_t dice,
+                   Expected *e, Status *st);
 void expected_free(Expected *e);
 
 /* The largest |got - want| of an element, in units of |want| + a tenth of the largest |want|; infinite when one alone is not a number. at: where, may be NULL. */

@@ -17,8 +17,8 @@
 
 static inline void case_print(const Case *c, const CaseSetting *s, Text *out)
 {
-    text_addf(out, "# pastiche case: seed %llu, cpu %s, winograd %s, threads %d\n# size %lld %lld %lld\n", (unsigned long long)c->seed, s->cpu, winograd_name(s->winograd), s->threads,
-              (long long)c->size[0], (long long)c->size[1], (long long)c->size[2]);
+    text_addf(out, "# pastiche case: seed %llu, cpu %s, winograd %s, threads %d\n# size %lld %lld %lld\n", (unsigned long long)c->seed, s->cpu,
+              winograd_name(s->winograd), s->threads, (long long)c->size[0], (long long)c->size[1], (long long)c->size[2]);
     if (s->off) {
         text_add(out, "# passes ");
         passes_print(s->off, out);
@@ -42,7 +42,8 @@ static inline bool case_parse(const char *text, DimTable *dims, Case *c, CaseSet
     *c = (Case){ 0 };
     *s = (CaseSetting){ .fault = OP_const };
     snprintf(why, nwhy, "not a case file");
-    if (sscanf(text, "# pastiche case: seed %llu, cpu %15[^,], winograd %15[^,], threads %d\n# size %lld %lld %lld", &seed, cpu, winograd, &s->threads, &size[0], &size[1], &size[2]) != 7)
+    if (sscanf(text, "# pastiche case: seed %llu, cpu %15[^,], winograd %15[^,], threads %d\n# size %lld %lld %lld", &seed, cpu, winograd, &s->threads,
+               &size[0], &size[1], &size[2]) != 7)
         return false;
     c->seed = seed;
     s->cpu = intern(cpu);

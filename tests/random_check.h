@@ -73,7 +73,8 @@ static inline RunState case_state(void) { return (RunState){ .runtime = { 7, 2, 
 
 static inline bool case_native(const Case *c, const CaseSetting *s, int threads, bool guard, const Tensor *inputs, const Tensor *vars, CaseRun *out, Status *st)
 {
-    ExecOptions o = { .cpu = s->cpu, .threads = threads, .no_cache = true, .off = s->off, .exact = s->winograd == WINOGRAD_NEVER, .winograd_always = s->winograd == WINOGRAD_ALWAYS };
+    ExecOptions o = { .cpu = s->cpu, .threads = threads, .no_cache = true, .off = s->off, .exact = s->winograd == WINOGRAD_NEVER,
+                      .winograd_always = s->winograd == WINOGRAD_ALWAYS };
     RunState    rs = case_state();
     CaseSetting copy = *s;
     *out = (CaseRun){ xmalloc((c->g->outputs.n + 1) * sizeof(Tensor)), xmalloc((c->nvars + 1) * sizeof(Tensor)), c->g->outputs.n, c->nvars };
@@ -121,8 +122,8 @@ static inline bool compare_results(const Case *c, const Expected *e, const CaseR
         }
         v->compared++;
         if (!(off <= e->tolerance[i]))
-            return verdict(v, VERDICT_FAIL, "result %u (%s) at element %lld is %.9g, expected %.9g: off by %.3g, tolerance %.3g", i, what, (long long)at, tensor_get(t, at),
-                           tensor_get(&e->values[i], at), off, e->tolerance[i]);
+            return verdict(v, VERDICT_FAIL, "result %u (%s) at element %lld is %.9g, expected %.9g: off by %.3g, tolerance %.3g", i, what, (long long)at,
+                           tensor_get(t, at), tensor_get(&e->values[i], at), off, e->tolerance[i]);
     }
     return true;
 }

@@ -241,13 +241,18 @@ static void test_apart(const char *name, int (*test)(void))
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: status %d", name, status);
 }
 
+static void print_totals(const Totals *t)
+{
+    printf(": %llu passed, %llu failed, %llu decided by a rounding, %llu invalid; %llu results compared, %llu too sensitive for f32\n", (unsigned long long)t->passed,
+           (unsigned long long)t->failed, (unsigned long long)t->edges, (unsigned long long)t->invalid, (unsigned long long)t->compared, (unsigned long long)t->loose);
+}
+
 static void test_graphs(uint64_t count)
 {
     Hunt h = { .first = 1, .graphs = count, .workers = 2, .most = 3, .fault = OP_const };
     hunt(&h);
-    printf("%llu graphs: %llu passed, %llu failed, %llu decided by a rounding, %llu invalid; %llu results compared, %llu too sensitive for f32\n", (unsigned long long)count,
-           (unsigned long long)h.totals.passed, (unsigned long long)h.totals.failed, (unsigned long long)h.totals.edges, (unsigned long long)h.totals.invalid,
-           (unsigned long long)h.totals.compared, (unsigned long long)h.totals.loose);
+    printf("%llu graphs", (unsigned long long)count);
+    print_totals(&h.totals);
     CHECK(h.totals.failed == 0 && h.totals.invalid == 0, "%llu graphs failed", (unsigned long long)(h.totals.failed + h.totals.invalid));
     CHECK(h.totals.passed * 20 >= count * 19, "only %llu of %llu graphs say something", (unsigned long long)h.totals.passed, (unsigned long long)count);
     CHECK(h.totals.compared > 10 * h.totals.loose, "only %llu of %llu results say something", (unsigned long long)h.totals.compared,
@@ -357,9 +362,8 @@ static int hunt_command(int argc, char **argv)
     hunt(&h);
     const Totals *t = &h.totals;
     uint64_t      n = t->passed + t->failed + t->edges + t->invalid;
-    printf("%llu graphs from seed %llu%s: %llu passed, %llu failed, %llu decided by a rounding, %llu invalid; %llu results compared, %llu too sensitive for f32\n", (unsigned long long)n,
-           (unsigned long long)h.first, h.out_of_time ? " (out of time: the same command goes on)" : "", (unsigned long long)t->passed, (unsigned long long)t->failed,
-           (unsigned long long)t->edges, (unsigned long long)t->invalid, (unsigned long long)t->compared, (unsigned long long)t->loose);
+    printf("%llu graphs from seed %llu%s", (unsigned long long)n, (unsigned long long)h.first, h.out_of_time ? " (out of time: the same command goes on)" : "");
+    print_totals(t);
     report_failures(&h, out, MAX_FAILURES);
     bool failed = t->failed || t->invalid;
     free(h.failures);
