@@ -24,6 +24,8 @@ static void layout_print(const Fusion *f, const Buffer *b, Text *out)
     dim_print(f->g->dims, b->elems, out);
     static const char *const homes[] = { "", "  input", "  variable", "  output", "  write", "", "" };
     text_add(out, homes[b->home]);
+    if (b->within != NONE)
+        text_addf(out, "  in place of %%%u", f->buffers.at[b->within].value);
 }
 
 static void print_line(const Fusion *f, uint32_t i, uint32_t buffer, bool write, Text *out)

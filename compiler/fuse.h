@@ -43,6 +43,7 @@ typedef struct {
     bool     keep;                 /* read after the last kernel */
     bool     read;                 /* by another kernel than the one that computes it, or from outside */
     uint32_t next;                 /* another layout of the same value, NONE */
+    uint32_t within;               /* the buffer whose memory it takes over (inplace.c), NONE */
 } Buffer;
 
 typedef struct {
@@ -118,6 +119,9 @@ uint32_t buffer_of(Fusion *f, Ref r, Layout l);            /* the buffer of a va
 bool layout_equal(Layout a, Layout b);
 /* Buffers of values that are whole once kernel number `kernel` has run, for who looks on. Returns how many, at most max. */
 uint32_t values_made(const Fusion *f, uint32_t kernel, uint32_t *buffers, uint32_t max);
+
+/* inplace.c */
+void find_in_place(Fusion *f);
 
 /* relayout.c: bufs are from, to; i32 and f32 alike */
 bool can_relayout(const Graph *g, Ref r, Layout from, Layout to);

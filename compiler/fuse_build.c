@@ -24,7 +24,7 @@ static bool has_halo(const Layout *l)
 
 static uint32_t buffer_new(Fusion *f, Ref value, Layout l, Dim elems, Home home, uint32_t index)
 {
-    Buffer b = { .value = value, .layout = l, .elems = elems, .home = home, .index = index, .first = NONE, .next = NONE };
+    Buffer b = { .value = value, .layout = l, .elems = elems, .home = home, .index = index, .first = NONE, .next = NONE, .within = NONE };
     vec_push(&f->buffers, b);
     return f->buffers.n - 1;
 }
@@ -566,6 +566,7 @@ void build_bodies(Fusion *f)
     }
     add_halos(f);
     order_kernels(f);
+    find_in_place(f);
 }
 
 /* ---- looking on ---- */

@@ -1,7 +1,7 @@
 /* plan.c - everything about a Fusion that depends on sizes: kernels' arguments, tasks, work, and where buffers stand in one arena.
  *
  * A buffer lives from the first kernel that touches it to the last; arena.c finds it a place among those alive with it, at a multiple of 64 bytes. Every buffer
- * has at least 64 bytes, so that element 0 may always be read.
+ * has at least 64 bytes, so that element 0 may always be read. What inplace.c has put within another buffer is one piece with it.
  */
 #include "arena.h"
 #include "fuse.h"
@@ -76,26 +76,44 @@ static void place_apart(const Fusion *f, MemoryPlan *p)
     }
 }
 
+/* The buffer whose memory b stands in, its own or that of the first of those that took it over from one another. */
+static uint32_t host_of(const Fusion *f, uint32_t b)
+{
+    while (f->buffers.at[b].within != NONE)
+        b = f->buffers.at[b].within;
+    return b;
+}
+
 static void place_buffers(const Fusion *f, MemoryPlan *p)
 {
-    Piece    *piece = xmalloc((f->buffers.n + 1) * sizeof *piece);
-    uint32_t *buffer = xmalloc((f->buffers.n + 1) * sizeof *buffer), n = 0;
-    for (uint32_t i = 0; i < f->buffers.n; i++) {
+    uint32_t  count = f->buffers.n, n = 0;
+    Piece    *piece = xmalloc((count + 1) * sizeof *piece);
+    uint32_t *piece_of = xmalloc((count + 1) * sizeof *piece_of);
+    bool      apart = plan_guard || !pass_on(f->target->off, PASS_reuse);
+    for (uint32_t i = 0; i < count; i++) {
         const Buffer *b = &f->buffers.at[i];
-        if (b->home != HOME_ARENA || b->first == NONE)
+        if (b->home != HOME_ARENA || b->first == NONE || (b->within != NONE && !apart))
             continue;
-        buffer[n] = i;
+        piece_of[i] = n;
         piece[n++] = (Piece){ .bytes = p->bytes[i], .first = b->first, .last = b->last };
     }
+    for (uint32_t i = 0; i < count && !apart; i++) {
+        const Buffer *b = &f->buffers.at[i];
+        if (b->within == NONE)
+            continue;
+        Piece *host = &piece[piece_of[host_of(f, i)]];
+        host->last = b->last > host->last ? b->last : host->last;
+    }
     p->bound = arena_bound(piece, n, &p->peak);
-    if (plan_guard)
+    if (apart)
         place_apart(f, p);
     else
         p->arena = arena_place(piece, n);
-    for (uint32_t k = 0; k < n && !plan_guard; k++)
-        p->offset[buffer[k]] = piece[k].offset;
+    for (uint32_t i = 0; i < count && !apart; i++)
+        if (f->buffers.at[i].home == HOME_ARENA && f->buffers.at[i].first != NONE)
+            p->offset[i] = piece[piece_of[host_of(f, i)]].offset;
     free(piece);
-    free(buffer);
+    free(piece_of);
 }
 
 bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *p, Status *st)
@@ -105,7 +123,7 @@ bool plan_memory(const Fusion *f, const DimBind *binds, uint32_t n, MemoryPlan *
         plan_free(p);
         return false;
     }
-    (plan_guard || !pass_on(f->target->off, PASS_reuse) ? place_apart : place_buffers)(f, p);
+    place_buffers(f, p);
     return true;
 }
 

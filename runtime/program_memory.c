@@ -78,6 +78,8 @@ static void list_live(const Planned *p, MemoryReport *out)
         const Buffer *b = &p->f->buffers.at[i];
         if (b->home != HOME_ARENA || b->first == NONE || b->first > p->plan->peak || b->last < p->plan->peak)
             continue;
+        if (b->within != NONE && p->f->buffers.at[b->within].last >= p->plan->peak)
+            continue;                      /* in the kernel that writes it over its argument: one memory */
         MemoryItem m = b->value ? (MemoryItem){ op_info[node(p->g, b->value)->op].name, type_text(p, b->value, &out->text), node_place(p, b->value, &out->text), p->plan->bytes[i] }
                                 : scratch_item(p, i, &out->text);
         if (b->value && !layout_equal(p->f->layout[b->value], b->layout))

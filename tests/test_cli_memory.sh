@@ -49,6 +49,44 @@ says "no input 'z'"
 expect 2 "$pastiche" check "$work/two.graph" --size x=5x3
 says "--of and --size belong to --memory"
 
+# Results written over arguments: the softmax over its exponentials, and a norm over what it normalises; not where neighbours are read, nor where somebody reads on.
+cat >"$work/over.graph" <<'END'
+export weighted(k: f32[] = 1) -> f32[37, 5] {
+    e = exp(k * fixed_normal([37, 53], seed: 1))
+    return matmul(e / expand(sum(e, axes: [1], keep: true), [37, 53]), fixed_normal([53, 5], seed: 2))
+}
+
+export neighbours(k: f32[] = 1) -> f32[37, 5] {
+    e = exp(k * fixed_normal([37, 53], seed: 1))
+    return matmul(e[:, ::-1] / expand(sum(e, axes: [1], keep: true), [37, 53]), fixed_normal([53, 5], seed: 2))
+}
+
+export again(k: f32[] = 1) -> f32[37, 5] {
+    e = exp(k * fixed_normal([37, 53], seed: 1))
+    w = matmul(e / expand(sum(e, axes: [1], keep: true), [37, 53]), fixed_normal([53, 5], seed: 2))
+    return w + matmul(e, fixed_normal([53, 5], seed: 3))
+}
+
+export picture(k: f32[] = 1) -> f32[2, 24, 9, 7] {
+    y = conv2d(k * fixed_normal([2, 16, 9, 7], seed: 1), fixed_normal([24, 16, 3, 3], seed: 2), pad: 1)
+    return conv2d(standardize(y, [2, 3]), fixed_normal([24, 24, 1, 1], seed: 3))
+}
+END
+for e in weighted:1 neighbours:0 again:0 picture:1; do
+    name=${e%:*}
+    expect 0 "$pastiche" show "$work/over.graph" --of "$name" --stage fused
+    checks=$((checks + 1))
+    [ "$(grep -c '<-.*in place of' "$work/out")" = "${e#*:}" ] || fail "$name: ${e#*:} results in place are right"
+    for cpu in "" "--cpu baseline"; do
+        expect 0 "$pastiche" run "$work/over.graph" "$name" $cpu -o "$work/over.npy"
+        expect 0 "$pastiche" run "$work/over.graph" "$name" $cpu --passes=-inplace -o "$work/beside.npy"
+        same "$work/over.npy" "$work/beside.npy"
+    done
+    expect 0 "$pastiche" show "$work/over.graph" --of "$name" --stage fused --passes=-inplace
+    checks=$((checks + 1))
+    grep -q 'in place of' "$work/out" && fail "$name: switched off"
+done
+
 # A budget: kept in the plan and in the run; too small, or no size at all.
 remat=tests/graphs/remat.graph
 expect 0 "$pastiche" check "$remat" --memory --size x=4x3x64x64 --size y=4x3x64x64 --json --passes=-remat
