@@ -43,7 +43,7 @@ static inline Ref new_input(Rebuild *b, const char *name, Dtype dtype, int rank,
 {
     Graph     *g = b->new->g;
     int64_t    index = g->inputs.n;
-    char       text[16];
+    char       text[24];
     GraphInput in = { .name = name, .kind = IN_TENSOR, .dtype = dtype, .rank = (uint8_t)rank };
     if (index >= RG_INPUTS) {
         b->ok = false;
