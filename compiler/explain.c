@@ -384,7 +384,8 @@ static void tell_kernel(Tell *t, uint32_t i)
     kernel_places(f, k, t->json ? 0 : 8, &places);
     t->moved = dim_add(f->g->dims, t->moved, moved);
     if (t->json) {
-        text_addf(t->out, "%s{\"kernel\": %u, \"kind\": \"%s\", \"op\": \"%s\", \"value\": %u, \"places\": ", i ? ",\n  " : "\n  ", i, kinds[k->kind], op_name(f->g, main), main);
+        text_addf(t->out, "%s{\"kernel\": %u, \"kind\": \"%s\", \"op\": \"%s\", \"value\": %u, \"places\": ", i ? ",\n  " : "\n  ", i, kinds[k->kind],
+                  op_name(f->g, main), main);
         text_json(t->out, places.at ? places.at : "");
         text_add(t->out, ", \"moved\": ");
         bytes_text(t, moved);

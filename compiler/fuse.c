@@ -190,7 +190,11 @@ static void note_apart(Fusion *f, const Deps *d, Ref r, const Fused *k, const Fu
     for (uint32_t i = 0; i < d->list.n; i++) {
         const Dep *dep = &d->list.at[i];
         uint32_t   maker = f->kernel_of[dep->r];
-        Why        why = maker == NONE ? WHY_outside : !last || maker != last->seq ? WHY_made_earlier : closed ? closed : reads_moved(f, last, dep) ? WHY_moved : WHY_sibling_moved;
+        Why        why = closed ? closed : last && reads_moved(f, last, dep) ? WHY_moved : WHY_sibling_moved;
+        if (maker == NONE)
+            why = WHY_outside;
+        else if (!last || maker != last->seq)
+            why = WHY_made_earlier;
         note(f, dep->r, r, k, why);
     }
 }
@@ -289,7 +293,8 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
         if (other->kind != FUSED_REDUCE || other->reduced != axes || other->roots.n >= MAX_ROOTS / 2 || other->layout.block != l.block)
             continue;
         Ref  first = other->roots.at[0];
-        bool alike = nofuse_scope(g, first) == nofuse_scope(g, r) && same_shape(g, other->shape_of, a) && f->layout[first].block == f->layout[r].block && node(g, first)->dtype == node(g, r)->dtype;
+        bool alike = nofuse_scope(g, first) == nofuse_scope(g, r) && same_shape(g, other->shape_of, a);
+        alike = alike && f->layout[first].block == f->layout[r].block && node(g, first)->dtype == node(g, r)->dtype;
         if (alike && (shares_read(other, d) || is_small(g, a)))
             k = other;
     }

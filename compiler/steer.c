@@ -58,7 +58,8 @@ static bool check_layout(const Fusion *f, const GraphHint *h, Status *st)
     if (!any)
         return true;
     char where[256];
-    return status_fail(st, "%s: @layout(blocked): nothing that the statement computes can be stored in blocks: that takes rank 4 and a constant number of channels, at least %d here",
+    return status_fail(st, "%s: @layout(blocked): nothing that the statement computes can be stored in blocks: that takes rank 4 and a constant number of channels, "
+                       "at least %d here",
                        place_text(g, h->loc, where, sizeof where), f->target->vec);
 }
 

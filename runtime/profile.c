@@ -184,7 +184,8 @@ void profile_trace(const Profile *p, const Fusion *f, const MemoryPlan *plan, co
         text_free(&where);
         text_free(&shape);
     }
-    text_add(out, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": 0, \"args\": {\"name\": ");
+    text_add(out, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
+                  "{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": 0, \"args\": {\"name\": ");
     text_json(out, f->g->name);
     text_add(out, "}}");
     for (uint32_t i = 0; i < p->spans.n; i++) {

@@ -342,7 +342,7 @@ static bool search(Tune *t, double seconds)
     double last = (2 * TURNS + 1) * (clock_seconds() - from);      /* what the comparison at the end takes */
     for (uint32_t i = 0; i < t->report->spots.n && ok; i++)
         t->report->spots.at[i].best_us = t->report->spots.at[i].estimated_us = us[i];
-    for (double round = 0, now = clock_seconds(); ok && now - start + round + last < seconds && round_once(t, &ok);) {
+    for (double round = 0, now = clock_seconds(); ok && (!t->report->rounds || now - start + round + last < seconds) && round_once(t, &ok);) {
         round = clock_seconds() - now;
         now += round;
     }

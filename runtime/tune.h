@@ -16,7 +16,7 @@ typedef struct {
 } TuneSpot;
 typedef struct { Vec(TuneSpot) spots; uint32_t rounds; double before_us, after_us; } TuneReport;   /* before, after: of all spots, measured in turn at the end */
 
-/* Tries for so many seconds. vars: the program's variables, only read. false: a message; the report is empty then. */
+/* Tries for so many seconds, one round at least. vars: the program's variables, only read. false: a message; the report is empty then. */
 bool tune_program(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, const Tensor *vars, double seconds, TuneReport *report, Status *st);
 void tune_report_free(TuneReport *r);
 
