@@ -95,6 +95,8 @@ static inline bool case_native(const Case *c, const CaseSetting *s, int threads,
 
 static inline bool same_bits(const Tensor *a, const Tensor *b)
 {
+    if (!a->data || !b->data)
+        return !a->data && !b->data;
     return tensor_count(a) == tensor_count(b) && (!tensor_count(a) || !memcmp(a->data, b->data, (size_t)tensor_count(a) * dtype_size(a->dtype)));
 }
 

@@ -61,8 +61,10 @@ static inline bool case_tensors(const Case *c, Tensor *inputs, Tensor *vars)
         ok = case_tensor(c, i, in->dtype, in->rank, in->shape, c->scale[i], &inputs[i]);
     }
     for (Ref r = 1; r < c->g->nodes.n && ok; r++) {
+        if (node(c->g, r)->op != OP_var)
+            continue;
         uint32_t v = (uint32_t)node_attrs(c->g, r)[0];
-        if (node(c->g, r)->op == OP_var && !vars[v].data)
+        if (!vars[v].data)
             ok = case_tensor(c, 1000 + v, (Dtype)node(c->g, r)->dtype, node(c->g, r)->rank, node_shape(c->g, r), c->var_scale[v], &vars[v]);
     }
     return ok;
@@ -132,7 +134,8 @@ static inline Ref net_leaf(RandomNet *n, Dtype dtype, int rank, const Dim *shape
         GraphInput in = { .kind = IN_TENSOR, .dtype = dtype, .rank = (uint8_t)rank };
         snprintf(name, sizeof name, "x%u", g->inputs.n);
         in.name = intern(name);
-        memcpy(in.shape, shape, sizeof(Dim) * (size_t)rank);
+        if (rank)
+            memcpy(in.shape, shape, sizeof(Dim) * (size_t)rank);
         index = g->inputs.n;
         n->c.scale[index] = scale;
         vec_push(&g->inputs, in);

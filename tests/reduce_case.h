@@ -39,12 +39,12 @@ static inline Dim edit_dim(const Rebuild *b, Dim d)
     return b->e->resize && d == b->e->from ? b->e->to : d;
 }
 
-static inline Ref new_input(Rebuild *b, const char *name, Dtype dtype, int rank, const Dim *shape, double scale)
+static inline Ref new_input(Rebuild *b, Dtype dtype, int rank, const Dim *shape, double scale)
 {
     Graph     *g = b->new->g;
     int64_t    index = g->inputs.n;
-    char       text[24];
-    GraphInput in = { .name = name, .kind = IN_TENSOR, .dtype = dtype, .rank = (uint8_t)rank };
+    char       text[32];
+    GraphInput in = { .kind = IN_TENSOR, .dtype = dtype, .rank = (uint8_t)rank };
     if (index >= RG_INPUTS) {
         b->ok = false;
         return 0;
@@ -65,12 +65,12 @@ static inline Ref rebuild_leaf(Rebuild *b, Ref r, const Dim *shape)
     if (n->op == OP_input) {
         if (b->input[index] < 0) {
             b->input[index] = b->new->g->inputs.n;
-            return new_input(b, NULL, (Dtype)n->dtype, n->rank, shape, b->old->scale[index]);
+            return new_input(b, (Dtype)n->dtype, n->rank, shape, b->old->scale[index]);
         }
         return make_node(b->new->g, OP_input, (Dtype)n->dtype, n->rank, shape, 0, NULL, 1, &b->input[index], 0);
     }
     if (b->e->inputs)
-        return new_input(b, NULL, (Dtype)n->dtype, n->rank, shape, b->old->var_scale[index]);
+        return new_input(b, (Dtype)n->dtype, n->rank, shape, b->old->var_scale[index]);
     return make_node(b->new->g, OP_var, (Dtype)n->dtype, n->rank, shape, 0, NULL, 1, (int64_t[]){ index }, 0);
 }
 
@@ -90,7 +90,7 @@ static inline Ref rebuild_node(Rebuild *b, Ref r)
     for (int i = 0; i < t.rank; i++)
         t.shape[i] = edit_dim(b, t.shape[i]);
     if (r == b->e->cut)
-        return new_input(b, NULL, t.dtype, t.rank, t.shape, 1);
+        return new_input(b, t.dtype, t.rank, t.shape, 1);
     if (r == b->e->drop)
         return b->map[b->e->by];
     if (n->op == OP_input || n->op == OP_var)

@@ -77,6 +77,8 @@ static bool run(const Session *s, Graph *g, const ExecOptions *o, const Tensor *
 
 static bool same(const Tensor *a, const Tensor *b)
 {
+    if (!a->data || !b->data)
+        return !a->data && !b->data;
     return tensor_count(a) == tensor_count(b) && (!tensor_count(a) || !memcmp(a->data, b->data, (size_t)tensor_count(a) * dtype_size(a->dtype)));
 }
 
