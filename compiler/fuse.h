@@ -120,6 +120,9 @@ bool layout_equal(Layout a, Layout b);
 /* Buffers of values that are whole once kernel number `kernel` has run, for who looks on. Returns how many, at most max. */
 uint32_t values_made(const Fusion *f, uint32_t kernel, uint32_t *buffers, uint32_t max);
 
+/* fuse_order.c */
+void put_off_kernels(Fusion *f);
+
 /* inplace.c */
 void find_in_place(Fusion *f);
 

@@ -506,10 +506,8 @@ static void touch(Fusion *f, uint32_t buffer, uint32_t kernel)
         b->last = kernel;
 }
 
-static void order_kernels(Fusion *f)
+static void find_lives(Fusion *f)
 {
-    if (f->kernels.n)                      /* none: a graph that only passes inputs on */
-        qsort(f->kernels.at, f->kernels.n, sizeof *f->kernels.at, by_order);
     for (uint32_t i = 0; i < f->buffers.n; i++) {
         f->buffers.at[i].first = NONE;
         f->buffers.at[i].last = 0;
@@ -565,7 +563,10 @@ void build_bodies(Fusion *f)
             body_seal(&k->body, f->g->dims, f->target);
     }
     add_halos(f);
-    order_kernels(f);
+    if (f->kernels.n)                      /* none: a graph that only passes inputs on */
+        qsort(f->kernels.at, f->kernels.n, sizeof *f->kernels.at, by_order);
+    put_off_kernels(f);
+    find_lives(f);
     find_in_place(f);
 }
 

@@ -87,6 +87,17 @@ for e in weighted:1 neighbours:0 again:0 picture:1; do
     grep -q 'in place of' "$work/out" && fail "$name: switched off"
 done
 
+# Kernels that are put off until they are needed: the peak is lower, the kernels are the same.
+gan="tests/compare/mlp_gan.graph --memory --of train --size x=128x784 --size z=128x100 --json"
+expect 0 "$pastiche" check $gan --passes=-order
+early=$("$tools/json_at" train.bound <"$work/out")
+kernels=$("$tools/json_at" train.kernels <"$work/out")
+expect 0 "$pastiche" check $gan
+json train.kernels "$kernels"
+late=$("$tools/json_at" train.bound <"$work/out")
+checks=$((checks + 1))
+[ "$late" -lt "$early" ] || fail "kernels put off: $late bytes alive at the peak, $early in the order of the text"
+
 # A budget: kept in the plan and in the run; too small, or no size at all.
 remat=tests/graphs/remat.graph
 expect 0 "$pastiche" check "$remat" --memory --size x=4x3x64x64 --size y=4x3x64x64 --json --passes=-remat
