@@ -22,7 +22,7 @@ static void layout_print(const Fusion *f, const Buffer *b, Text *out)
         text_addf(out, " halo %d %d %d %d", l->halo[0], l->halo[1], l->halo[2], l->halo[3]);
     text_add(out, "  ");
     dim_print(f->g->dims, b->elems, out);
-    static const char *const homes[] = { "", "  input", "  variable", "  output", "  write", "", "" };
+    static const char *const homes[] = { "", "  input", "  variable", "  output", "  write", "", "", "  kept" };
     text_add(out, homes[b->home]);
     if (b->within != NONE)
         text_addf(out, "  in place of %%%u", f->buffers.at[b->within].value);

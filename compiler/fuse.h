@@ -32,13 +32,13 @@ typedef enum {
 typedef struct { Ref value, reader; uint32_t kernel; uint8_t why; } Met;  /* reader, placed in kernel `kernel` (its seq), reads value: together or apart, and why;
                                                                                value 0: why it is in that kernel and has none of its own */
 
-typedef enum { HOME_ARENA, HOME_INPUT, HOME_VAR, HOME_OUTPUT, HOME_WRITE, HOME_RUN, HOME_FLAGS } Home;
+typedef enum { HOME_ARENA, HOME_INPUT, HOME_VAR, HOME_OUTPUT, HOME_WRITE, HOME_RUN, HOME_FLAGS, HOME_KEPT } Home;
 
 typedef struct {
     Ref      value;                /* 0: scratch */
     Layout   layout;
     Dim      elems;
-    Home     home; uint32_t index; /* which input, variable, output, write */
+    Home     home; uint32_t index; /* which input, variable, output, write; HOME_KEPT: where, in 64 bytes */
     uint32_t first, last;          /* kernels that write and read it */
     bool     keep;                 /* read after the last kernel */
     bool     read;                 /* by another kernel than the one that computes it, or from outside */
@@ -67,6 +67,7 @@ typedef struct {
     int       region_loops;
     Vec(Ref)  reads;               /* kept values that its expressions hold */
     uint32_t  anchor, rank, seq;   /* order: before kernel `anchor`, by rank among those */
+    bool      constant;            /* its results are the same as long as variables are (fuse_keep.c) */
     Vec(int)  map;                 /* emission: the kernel's buf of each body buf; role: what each of the kernel's bufs is */
     Vec(int)  role;
     char     *text;                /* the canonical descriptor */
@@ -90,6 +91,7 @@ typedef struct {
     Vec(Met)      met;             /* in the order of decisions */
     Vec(Ref)      flags;           /* gathers and scatters, by the number of the flag they raise */
     Vec(uint32_t) output_buf, report_buf, write_buf, assert_buf;   /* where they stand when all has run; layouts are linear */
+    int64_t       kept_bytes;      /* of the buffers at HOME_KEPT */
     uint32_t      run_buf, flags_buf;      /* buffers, NONE until used */
     uint32_t      compiled;        /* kernels that neither this process nor the disk had */
 } Fusion;
@@ -125,6 +127,10 @@ void put_off_kernels(Fusion *f);
 
 /* inplace.c */
 void find_in_place(Fusion *f);
+
+/* fuse_keep.c */
+void keep_constants(Fusion *f);                            /* marks kernels, moves buffers home */
+bool constants_know_sizes(const Fusion *f);                /* compiled: does a constant kernel's result depend on sizes that inputs have */
 
 /* relayout.c: bufs are from, to; i32 and f32 alike */
 bool can_relayout(const Graph *g, Ref r, Layout from, Layout to);

@@ -567,6 +567,7 @@ void build_bodies(Fusion *f)
         qsort(f->kernels.at, f->kernels.n, sizeof *f->kernels.at, by_order);
     put_off_kernels(f);
     find_lives(f);
+    keep_constants(f);
     find_in_place(f);
 }
 

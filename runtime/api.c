@@ -23,6 +23,7 @@ struct pastiche_model {
     Session session;
     Status  st;
     Vec(pastiche_program *) programs;
+    uint64_t weights;              /* how often variables have changed: RunState.weights */
 };
 
 const char *pastiche_error(const pastiche_model *m)
@@ -84,6 +85,7 @@ void pastiche_free(pastiche_model *m)
 bool pastiche_read_weights(pastiche_model *m, const char *net, const char *path)
 {
     m->st = (Status){ 0 };
+    m->weights++;
     return settle(m, session_read_weights(&m->session, net, path, NULL, &m->st));
 }
 
@@ -143,6 +145,7 @@ bool pastiche_set(pastiche_model *m, const char *name, const pastiche_tensor *va
     borrow(value, &v);
     if (v.rank != t->rank || memcmp(v.shape, t->shape, sizeof(int64_t) * (size_t)t->rank))
         return status_fail(&m->st, "'%s': the shapes differ", name);
+    m->weights++;
     return tensor_copy(t, &v, t->dtype, &m->st);
 }
 
@@ -241,13 +244,14 @@ bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pas
     if (!session_prepare(&m->session, p->graph, &m->st))
         return false;
     Tensor  *in = xmalloc(((size_t)n + 1) * sizeof *in), *out = xmalloc((nout + 1) * sizeof *out), *reports = xmalloc((nrep + 1) * sizeof *reports);
-    RunState rs = { .rng = { m->session.options.seed, (uint32_t)p->runs } };
+    RunState rs = { .rng = { m->session.options.seed, (uint32_t)p->runs }, .weights = m->weights + 1 };
     for (int i = 0; i < n; i++)
         borrow(&inputs[i], &in[i]);
     rs.runtime[RT_STEP] = (double)p->runs;
     rs.runtime[RT_EPOCH_STEPS] = 1;
     bool ok = program_run(p->program, in, m->session.vars, &rs, out, reports, &m->st);
     p->runs += ok;
+    m->weights += p->graph->writes.n > 0;
     for (uint32_t i = 0; ok && i < nout; i++)
         hand_over(&out[i], &outputs[i]);
     for (uint32_t i = 0; i < nrep; i++)
@@ -295,6 +299,7 @@ bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_op
         m->programs.at[i]->program = NULL;
         m->programs.at[i]->graph = NULL;
     }
+    m->weights++;
     bool   ok = train_run(&m->session, name, &o, &r, &m->st);
     Status again = { 0 };
     for (uint32_t i = 0; i < m->programs.n; i++) {

@@ -13,6 +13,7 @@ typedef enum { BACKEND_NATIVE, BACKEND_REFERENCE } Backend;
 typedef struct {
     double runtime[RT_T + 1];      /* step, epoch, progress, epoch_steps, t */
     Rng    rng;
+    uint64_t weights;              /* changes whenever variables do: with the number of the pass before, what depends on them alone is not computed again; 0: not known */
     bool   check_finite;           /* a report or write that is not finite fails the run, naming the node where that began */
 } RunState;
 

@@ -19,7 +19,7 @@
 
 enum { CACHED_SIZES = 8, RUN_SLOTS = 16 };
 
-typedef struct { DimBind binds[MAX_BINDS]; uint32_t nbinds; MemoryPlan plan; uint64_t used; } SizedPlan;
+typedef struct { DimBind binds[MAX_BINDS]; uint32_t nbinds; MemoryPlan plan; uint64_t made, used; } SizedPlan;
 
 struct Program {
     Graph      *original;          /* the caller's */
@@ -33,6 +33,9 @@ struct Program {
     SizedPlan  *sizes[CACHED_SIZES];
     uint64_t    clock;
     Tensor     *fresh;             /* by write: where the new value is computed */
+    void       *constants;         /* results of constant kernels (fuse_keep.c); for which weights and, where they depend on sizes, for which plan */
+    uint64_t    constants_weights, constants_plan;
+    bool        constants_sized;
     Profile    *profile;           /* NULL: not measured */
     KernelWatch *watch;            /* program_watch's */
     void       *watch_ctx;
@@ -44,7 +47,10 @@ static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *
 {
     const Target *t = &p->target;
     p->f = fuse(p->g, t, st);
-    return p->f && fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st);
+    if (!p->f || !fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st))
+        return false;
+    p->constants_sized = constants_know_sizes(p->f);
+    return true;
 }
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st) { return program_new_for(m, g, o, NULL, st); }
@@ -92,6 +98,8 @@ void program_free(Program *p)
     if (!p)
         return;
     drop_plans(p);
+    if (p->constants)
+        munmap(p->constants, (size_t)p->f->kept_bytes);
     fusion_free(p->f);
     profile_free(p->profile);
     for (uint32_t i = 0; p->g && i < p->g->writes.n; i++)
@@ -172,7 +180,7 @@ static SizedPlan *plan_for(Program *p, const Tensor *inputs, const Tensor *vars,
         plan_free(&(*slot)->plan);
     else
         *slot = xmalloc(sizeof **slot);
-    now.used = ++p->clock;
+    now.made = now.used = ++p->clock;
     **slot = now;
     return *slot;
 }
@@ -189,6 +197,17 @@ static void arena_drop(ArenaHead *a)
         munmap(a, a->bytes);
 }
 
+static void *map_memory(size_t bytes, Status *st)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) {
+        status_fail(st, "out of memory: %.1f MB for intermediate values", (double)bytes / 1e6);
+        return NULL;
+    }
+    madvise(at, bytes, MADV_HUGEPAGE);
+    return at;
+}
+
 static ArenaHead *arena_take(int64_t bytes, Status *st)
 {
     ArenaHead *a = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQ_REL);
@@ -196,13 +215,9 @@ static ArenaHead *arena_take(int64_t bytes, Status *st)
     if (a && a->bytes >= need)
         return a;
     arena_drop(a);
-    void *at = mmap(NULL, need, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED) {
-        status_fail(st, "out of memory: %.1f MB for intermediate values", (double)need / 1e6);
+    a = map_memory(need, st);
+    if (!a)
         return NULL;
-    }
-    madvise(at, need, MADV_HUGEPAGE);
-    a = at;
     a->bytes = need;
     return a;
 }
@@ -307,6 +322,9 @@ static bool bind_buffer(Pass *q, uint32_t i)
     case HOME_FLAGS:
         q->at[i] = q->flags;
         return true;
+    case HOME_KEPT:
+        q->at[i] = (char *)q->p->constants + 64 * (size_t)b->index;
+        return true;
     default:
         q->at[i] = q->s->plan.offset[i] < 0 ? NULL : (char *)q->arena + HEAD + q->s->plan.offset[i];
         return true;
@@ -333,13 +351,22 @@ static bool alloc_results(Pass *q)
     return ok;
 }
 
-static void run_kernels(Pass *q)
+/* Do constant kernels' results of an earlier pass hold for this one. */
+static bool are_kept(const Pass *q, uint64_t weights)
+{
+    return weights && q->p->constants_weights == weights && (!q->p->constants_sized || q->p->constants_plan == q->s->made);
+}
+
+static void run_kernels(Pass *q, uint64_t weights)
 {
     const Fusion     *f = q->p->f;
     const MemoryPlan *m = &q->s->plan;
     void             *bufs[512];
+    bool              kept = are_kept(q, weights);
     for (uint32_t i = 0; i < f->kernels.n; i++) {
         const Fused *k = f->kernels.at[i];
+        if (k->constant && kept)
+            continue;
         void       **at = k->bufs.n <= COUNT(bufs) ? bufs : xmalloc(k->bufs.n * sizeof *at);
         for (uint32_t j = 0; j < k->bufs.n; j++)
             at[j] = q->at[k->bufs.at[j]];
@@ -352,6 +379,8 @@ static void run_kernels(Pass *q)
         if (at != bufs)
             free(at);
     }
+    q->p->constants_weights = weights;
+    q->p->constants_plan = q->s->made;
 }
 
 void program_watch(Program *p, KernelWatch *watch, void *ctx)
@@ -525,8 +554,8 @@ static void fill_run(Pass *q, const RunState *rs)
 /* Everything before the first kernel. end_pass comes behind it, whatever it returns. */
 static bool begin_pass(Pass *q, const RunState *rs)
 {
-    const Program *p = q->p;
-    uint32_t       n = p->f->buffers.n;
+    Program *p = q->p;
+    uint32_t n = p->f->buffers.n;
     memset(q->outputs, 0, p->g->outputs.n * sizeof *q->outputs);
     if (q->reports)
         memset(q->reports, 0, p->g->reports.n * sizeof *q->reports);
@@ -535,7 +564,9 @@ static bool begin_pass(Pass *q, const RunState *rs)
     q->flags = xmalloc((p->f->flags.n * 2 + 16) * sizeof *q->flags);
     fill_run(q, rs);
     q->arena = arena_take(q->s->plan.arena, q->st);
-    bool ok = q->arena && alloc_results(q);
+    if (p->f->kept_bytes && !p->constants)
+        p->constants = map_memory((size_t)p->f->kept_bytes, q->st);
+    bool ok = q->arena && (p->constants || !p->f->kept_bytes) && alloc_results(q);
     for (uint32_t i = 0; i < n && ok; i++)
         ok = bind_buffer(q, i);
     return ok;
@@ -567,7 +598,7 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
     bool ok = begin_pass(&q, rs);
     if (ok) {
         guards_hold(&q, true);
-        run_kernels(&q);
+        run_kernels(&q, rs ? rs->weights : 0);
         ok = guards_hold(&q, false) && check_flags(&q) && check_asserts(&q);
     }
     if (ok && p->profile)
