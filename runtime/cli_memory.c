@@ -40,8 +40,8 @@ static void free_inputs(const Graph *g, Tensor *inputs)
 static void print_memory(const char *kind, const char *name, const MemoryReport *m)
 {
     int64_t rest = 0;
-    printf("%s %s: arena %.2f MiB (no plan takes less than %.2f), variables %.2f, their new values %.2f, inputs %.2f, results %.2f: %.2f MiB\n", kind, name, mib(m->arena), mib(m->bound),
-           mib(m->variables), mib(m->fresh), mib(m->inputs), mib(m->results), mib(m->arena + m->variables + m->fresh + m->inputs + m->results));
+    printf("%s %s: arena %.2f MiB (no plan takes less than %.2f), packed weights %.2f, variables %.2f, their new values %.2f, inputs %.2f, results %.2f: %.2f MiB\n", kind, name, mib(m->arena), mib(m->bound),
+           mib(m->kept), mib(m->variables), mib(m->fresh), mib(m->inputs), mib(m->results), mib(m->arena + m->kept + m->variables + m->fresh + m->inputs + m->results));
     if (!m->live.n)
         return;
     printf("  at the peak, kernel %u of %u, %s:\n  %10s  %-28s %-24s %s\n", m->kernel, m->kernels, m->at, "MiB", "value", "shape", "made at");
@@ -59,8 +59,8 @@ static void print_memory(const char *kind, const char *name, const MemoryReport 
 static void json_memory(const char *name, const MemoryReport *m, Text *t)
 {
     text_json(t, name);
-    text_addf(t, ": {\"arena\": %lld, \"bound\": %lld, \"variables\": %lld, \"new_values\": %lld, \"inputs\": %lld, \"results\": %lld, \"kernels\": %u, \"peak_kernel\": %u, \"peak_at\": ",
-              (long long)m->arena, (long long)m->bound, (long long)m->variables, (long long)m->fresh, (long long)m->inputs, (long long)m->results, m->kernels, m->kernel);
+    text_addf(t, ": {\"arena\": %lld, \"bound\": %lld, \"packed\": %lld, \"variables\": %lld, \"new_values\": %lld, \"inputs\": %lld, \"results\": %lld, \"kernels\": %u, \"peak_kernel\": %u, \"peak_at\": ",
+              (long long)m->arena, (long long)m->bound, (long long)m->kept, (long long)m->variables, (long long)m->fresh, (long long)m->inputs, (long long)m->results, m->kernels, m->kernel);
     text_json(t, m->at);
     text_add(t, ", \"live\": [");
     for (uint32_t i = 0; i < m->live.n; i++) {

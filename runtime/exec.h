@@ -54,7 +54,7 @@ bool program_dump(const Model *m, Graph *g, const ExecOptions *o, const char *st
  * live: what is alive in the kernel where most is, largest first. program_memory_free frees what hangs in it, also after a failure. */
 typedef struct { const char *what, *type, *place; int64_t bytes; } MemoryItem;         /* "conv", "f32[2, 64, 256, 256]", "dcgan.graph:19, in ..." */
 typedef struct {
-    int64_t     arena, bound, variables, fresh, inputs, results;          /* bound: no arrangement of the arena takes less; fresh: new values of variables */
+    int64_t     arena, bound, kept, variables, fresh, inputs, results;          /* bound: no arrangement of the arena takes less; kept: packed weights and the like, from pass to pass; fresh: new values of variables */
     uint32_t    kernel, kernels;   /* the one of the peak, of how many */
     const char *at;                /* what that kernel is, and its place */
     Vec(MemoryItem) live;

@@ -124,6 +124,7 @@ bool program_memory(const Model *m, const Graph *g, const ExecOptions *o, const 
         p.g = c, p.f = f, p.plan = &plan;
         out->arena = plan.arena;
         out->bound = plan.bound;
+        out->kept = f->kept_bytes;
         out->kernels = f->kernels.n;
         out->kernel = f->kernels.n ? plan.peak + 1 : 0;
         out->at = plan.peak < f->kernels.n ? kernel_text(&p, f->kernels.at[plan.peak], &out->text) : "";

@@ -68,8 +68,8 @@ static uint32_t constants(const Graph *g, const ExecOptions *o)
     Target   t;
     Status   st = { 0 };
     uint32_t n = 0;
-    Graph   *c = native_graph(NULL, g, o, NULL);
-    Fusion  *f = native_target(o, &t, &st) ? fuse(c, &t, &st) : NULL;
+    Graph   *c = native_target(o, &t, &st) ? native_graph(NULL, g, o, NULL, &t, &st) : NULL;
+    Fusion  *f = c ? fuse(c, &t, &st) : NULL;
     CHECK(f, "%s", st.message);
     for (uint32_t i = 0; f && i < f->kernels.n; i++)
         n += f->kernels.at[i]->constant;
@@ -86,6 +86,8 @@ static void test_program(bool always)
     ExecOptions o = { .threads = 2, .winograd_always = always }, off = { .off = (Passes)1 << PASS_keep };
     Status      st = { 0 };
     CHECK(g, "%s", why);
+    ExecOptions tight = { .memory_budget = 1 << 30 };
+    CHECK(constants(g, &tight) == 0, "with a budget of memory nothing stands beside the arena");
     CHECK(constants(g, &o) >= 2 && constants(g, &off) == 0, "%u kernels are constant, %u with -keep", constants(g, &o), constants(g, &off));
     Program *p = program_new(NULL, g, &o, &st);
     Tensor   w = make((int64_t[4]){ 32, 16, 3, 3 }, 1);
