@@ -184,7 +184,7 @@ expect 0 "$pastiche" bench "$mini" brighten --size x=1x3x8x9 --rounds 5 --json
 json gflop 0
 expect 0 "$pastiche" profile "$mini" g_step --size n=2 --rounds 5
 prints "kernels, " " conv" "$mini:" "GFLOP/s of multiply-adds, copies at " " memory "
-expect 0 "$pastiche" profile "$mini" sample --size z=3x8 --rounds 2 --threads 2 --trace "$work/trace.json"
+expect 0 "$pastiche" profile "$mini" sample --size z=3x8 --rounds 2 --threads 2 --passes=-keep --trace "$work/trace.json"
 kernels=$(sed -n '1s/ kernels.*//p' "$work/out")
 cp "$work/trace.json" "$work/out"
 json "traceEvents[0].args.name" sample
