@@ -409,6 +409,24 @@ Fusion *fuse(Graph *g, const Target *t, Status *st)
     return NULL;
 }
 
+static void touch(Touches *out, uint32_t buffer, bool write)
+{
+    if (buffer != NONE)
+        vec_push(out, ((Touch){ buffer, write }));
+}
+
+void touches_of(const Fused *k, Touches *out)
+{
+    for (uint32_t i = 0; i < k->uses.n; i++)
+        touch(out, k->uses.at[i], k->kernel.bufs.at[i].write);
+    touch(out, k->in[0], false);
+    touch(out, k->in[1], false);
+    touch(out, k->packed, k->kind != FUSED_CONTRACT);
+    touch(out, k->scratch, k->kind != FUSED_COMBINE);
+    if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
+        touch(out, k->copy_to, true);
+}
+
 static void fused_free(Fused *k)
 {
     if (k->has_body)
@@ -416,7 +434,6 @@ static void fused_free(Fused *k)
     vec_free(&k->kernel.bufs);
     vec_free(&k->kernel.args);
     vec_free(&k->roots);
-    vec_free(&k->stored);
     vec_free(&k->uses);
     vec_free(&k->bufs);
     vec_free(&k->reads);

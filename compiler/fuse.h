@@ -54,7 +54,6 @@ typedef struct {
     uint32_t  reduced;             /* FUSED_REDUCE: axes by bit */
     bool      whole;               /* FUSED_REDUCE: small, results need no second kernel */
     Vec(Ref)  roots;
-    Vec(uint32_t) stored;          /* buffer of each root */
     Ref       part_of; Dim part_at;/* FUSED_MAP: the root is an argument of this concat, to stand at part_at of its axis; 0 */
     Ref       copy; uint32_t copy_to;      /* FUSED_MAP: brings this value into another layout; 0 */
     Ref       contract;
@@ -114,6 +113,9 @@ bool is_split_concat(const Fusion *f, Ref r);              /* computed part by p
 
 /* fuse.c */
 Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout);   /* appended to f->kernels */
+typedef struct { uint32_t buffer; bool write; } Touch;
+typedef Vec(Touch) Touches;
+void   touches_of(const Fused *k, Touches *out);           /* appended: the buffers that a kernel reads and writes, once it is bound and until it is compiled */
 
 /* fuse_build.c */
 void build_bodies(Fusion *f);

@@ -495,34 +495,23 @@ static int by_order(const void *a, const void *b)
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-static void touch(Fusion *f, uint32_t buffer, uint32_t kernel)
-{
-    if (buffer == NONE)
-        return;
-    Buffer *b = &f->buffers.at[buffer];
-    if (b->first == NONE || kernel < b->first)
-        b->first = kernel;
-    if (b->last < kernel)
-        b->last = kernel;
-}
-
 static void find_lives(Fusion *f)
 {
+    Touches t = { 0 };
     for (uint32_t i = 0; i < f->buffers.n; i++) {
         f->buffers.at[i].first = NONE;
         f->buffers.at[i].last = 0;
     }
     for (uint32_t i = 0; i < f->kernels.n; i++) {
-        Fused *k = f->kernels.at[i];
-        for (uint32_t j = 0; j < k->uses.n; j++)
-            touch(f, k->uses.at[j], i);
-        touch(f, k->in[0], i);
-        touch(f, k->in[1], i);
-        touch(f, k->packed, i);
-        touch(f, k->scratch, i);
-        if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
-            touch(f, k->copy_to, i);
+        t.n = 0;
+        touches_of(f->kernels.at[i], &t);
+        for (uint32_t j = 0; j < t.n; j++) {
+            Buffer *b = &f->buffers.at[t.at[j].buffer];
+            b->first = b->first == NONE ? i : b->first;
+            b->last = i;
+        }
     }
+    vec_free(&t);
     for (uint32_t i = 0; i < f->buffers.n; i++)
         if (f->buffers.at[i].keep)
             f->buffers.at[i].last = f->kernels.n;

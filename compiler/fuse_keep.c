@@ -8,48 +8,28 @@
 
 #include <stdlib.h>
 
-typedef void OnUse(void *ctx, uint32_t buffer, bool write);
-
-static void each_use(const Fused *k, OnUse *on, void *ctx)
-{
-    for (uint32_t i = 0; i < k->uses.n; i++)
-        on(ctx, k->uses.at[i], k->kernel.bufs.at[i].write);
-    for (int i = 0; i < 2; i++)
-        if (k->in[i] != NONE)
-            on(ctx, k->in[i], false);
-    if (k->packed != NONE)
-        on(ctx, k->packed, k->kind == FUSED_PACK);
-    if (k->scratch != NONE)
-        on(ctx, k->scratch, k->kind != FUSED_COMBINE);
-    if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
-        on(ctx, k->copy_to, true);
-}
-
 /* Of buffers: written by a constant kernel; written by another; read by another. */
-typedef struct { const Fusion *f; bool *made, *spoiled, *wanted; bool constant; } Keep;
+typedef struct { const Fusion *f; bool *made, *spoiled, *wanted; } Keep;
 
 static bool fixed_size(const Fusion *f, uint32_t b, int64_t *elems)
 {
     return f->buffers.at[b].home == HOME_ARENA && !f->buffers.at[b].keep && dim_is_const(f->g->dims, f->buffers.at[b].elems, elems);
 }
 
-static void look(void *ctx, uint32_t b, bool write)
+static bool is_constant(const Keep *q, const Touch *t)
 {
-    Keep   *q = ctx;
     int64_t elems;
-    if (write)
-        q->constant = q->constant && !q->spoiled[b] && fixed_size(q->f, b, &elems);
-    else
-        q->constant = q->constant && (q->f->buffers.at[b].home == HOME_VAR || (q->made[b] && !q->spoiled[b]));
+    if (t->write)
+        return !q->spoiled[t->buffer] && fixed_size(q->f, t->buffer, &elems);
+    return q->f->buffers.at[t->buffer].home == HOME_VAR || (q->made[t->buffer] && !q->spoiled[t->buffer]);
 }
 
-static void note(void *ctx, uint32_t b, bool write)
+static void note(Keep *q, const Touch *t, bool constant)
 {
-    Keep *q = ctx;
-    if (write)
-        (q->constant ? q->made : q->spoiled)[b] = true;
-    else if (!q->constant)
-        q->wanted[b] = true;
+    if (t->write)
+        (constant ? q->made : q->spoiled)[t->buffer] = true;
+    else if (!constant)
+        q->wanted[t->buffer] = true;
 }
 
 static bool can_be_constant(const Fused *k)
@@ -60,18 +40,22 @@ static bool can_be_constant(const Fused *k)
 /* A kernel that is not constant takes with it those that write the same buffer, before or after: gone through until nothing changes. */
 static void find_constants(Keep *q, Fusion *f)
 {
+    Touches t = { 0 };
     for (bool again = true; again;) {
         again = false;
         for (uint32_t i = 0; i < f->kernels.n; i++) {
             Fused *k = f->kernels.at[i];
-            q->constant = k->constant;
-            if (k->constant)
-                each_use(k, look, q);
-            again |= q->constant != k->constant;
-            k->constant = q->constant;
-            each_use(k, note, q);
+            bool   was = k->constant;
+            t.n = 0;
+            touches_of(k, &t);
+            for (uint32_t j = 0; j < t.n; j++)
+                k->constant = k->constant && is_constant(q, &t.at[j]);
+            again |= was != k->constant;
+            for (uint32_t j = 0; j < t.n; j++)
+                note(q, &t.at[j], k->constant);
         }
     }
+    vec_free(&t);
 }
 
 void keep_constants(Fusion *f)

@@ -16,41 +16,15 @@
 
 enum { NOMINAL = 128, MOST_SYMBOLS = 64, ROUNDS = 3 };
 
-typedef struct { uint32_t buffer; bool write; } Touch;
-
 typedef struct {
     const Fusion *f;
     uint32_t      n;               /* kernels */
-    Vec(Touch)   *touches;         /* by kernel, as numbered at the start */
+    Touches      *touches;         /* by kernel, as numbered at the start */
     uint32_t     *order;           /* position -> kernel */
     int64_t      *bytes;           /* by buffer; 0: not in the arena */
     uint32_t     *first, *last;    /* by buffer: positions */
     Piece        *pieces;
 } Order;
-
-/* ---- what kernels touch ---- */
-
-static void add_touch(Order *o, uint32_t k, uint32_t buffer, bool write)
-{
-    if (buffer != NONE)
-        vec_push(&o->touches[k], ((Touch){ buffer, write }));
-}
-
-static void list_touches(Order *o)
-{
-    for (uint32_t i = 0; i < o->n; i++) {
-        const Fused *k = o->f->kernels.at[i];
-        for (uint32_t j = 0; j < k->uses.n; j++)
-            add_touch(o, i, k->uses.at[j], k->kernel.bufs.at[j].write);
-        bool contract = k->kind == FUSED_CONTRACT, combine = k->kind == FUSED_COMBINE;
-        add_touch(o, i, k->in[0], false);
-        add_touch(o, i, k->in[1], false);
-        add_touch(o, i, k->packed, !contract);
-        add_touch(o, i, k->scratch, !combine);
-        if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
-            add_touch(o, i, k->copy_to, true);
-    }
-}
 
 /* ---- the peak of an order, at nominal sizes ---- */
 
@@ -196,7 +170,8 @@ void put_off_kernels(Fusion *f)
     bool      any = false, moved = true;
     for (uint32_t i = 0; i < n; i++)
         o.order[i] = i;
-    list_touches(&o);
+    for (uint32_t i = 0; i < o.n; i++)
+        touches_of(f->kernels.at[i], &o.touches[i]);
     nominal_bytes(&o);
     uint32_t when;
     int64_t  peak = peak_of(&o, &when);

@@ -556,7 +556,8 @@ static bool begin_pass(Pass *q, const RunState *rs)
 {
     Program *p = q->p;
     uint32_t n = p->f->buffers.n;
-    memset(q->outputs, 0, p->g->outputs.n * sizeof *q->outputs);
+    if (q->outputs)
+        memset(q->outputs, 0, p->g->outputs.n * sizeof *q->outputs);
     if (q->reports)
         memset(q->reports, 0, p->g->reports.n * sizeof *q->reports);
     q->at = xmalloc((n + 1) * sizeof *q->at);
