@@ -434,7 +434,7 @@ void emit_winograd(Emit *e, const Job *j)
     int in = use_buf(e, node_arg(g, p->node, 0), p->in[0], false, layout_size(d, 4, k.m.in, &p->in[0]));
     int packed = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, false, const_dim(e, k.q.total));
     int out = use_buf(e, p->node, j->out, true, layout_size(d, 4, k.m.out, &j->out));
-    int scratch = kernel_buf(e->kernel, (BufUse){ .layout = { .block = 1, .dtype = DT_F32 }, .write = true, .is_scratch = true, .elems = p->scratch_elems });
+    int scratch = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->scratch_elems);
     k.in = view4(e, buf_base(e, in), k.m.in, &p->in[0]);
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
     k.half = stack_array(e, t_f32(e), MAX_NP * MAX_NP * vec);

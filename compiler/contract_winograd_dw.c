@@ -6,7 +6,7 @@
  *   contract  task = (chunk of strips, share of KG output channels)
  *               for each strip of T tiles, in scratch of the thread:  V [point][T][input lanes: residue, channel] = B^T x B,  Y [point][T][KG] = A dy A^T
  *               for each point, NB vectors of input lanes, DW_ROWS output channels:
- *                 U [chunk][share][point][KG][input lanes]  +=  Y^T V       register block: ROWS x NB vectors
+ *                 U [chunk][share][point][KG][input lanes]  +=  Y^T V       register block: DW_ROWS x NB vectors
  *   combine   chunks added in order, G^T U G, through the epilogue: lanes are input channels
  *
  * Tiles past the last one of a strip are zeros in V and in Y. Chunks are as many whatever the number of threads is.
@@ -39,12 +39,14 @@ bool dw_shape(DimTable *d, const Conv *c, const Target *t, DwShape *s)
     return true;
 }
 
+static double images(const Conv *c) { return c->likely > 0 ? (double)c->likely : 32; }
+
 double dw_tiles(const DwShape *s)
 {
     const Conv *c = &s->c;
     if (c->Ho < 0 || c->Wo < 0)
         return 0;
-    return (c->likely > 0 ? (double)c->likely : 32) * (double)((c->Ho + M - 1) / M * ((c->Wo + M - 1) / M));
+    return images(c) * (double)((c->Ho + M - 1) / M * ((c->Wo + M - 1) / M));
 }
 
 void dw_halos(const DwShape *s, ContractPlan *p)
@@ -176,7 +178,7 @@ bool plan_winograd_dw(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
     if (t->winograd == WINOGRAD_NEVER || !dw_shape(d, c, t, &s))
         return false;
     ContractPlan few = *p;
-    double       direct = (c->likely > 0 ? (double)c->likely : 32) * (double)(c->Ho * c->Wo) * s.r * s.r * (double)s.lanes / t->vec * (double)c->K / 0.85;
+    double       direct = images(c) * (double)(c->Ho * c->Wo) * s.r * s.r * (double)s.lanes / t->vec * (double)c->K / 0.85;
     double       most = t->winograd == WINOGRAD_ALWAYS ? 1e30 : 0.85 * direct, here = cost(&s, t->vec), there = plan_winograd_few(d, &s, t, &few);
     if (there > 0 && there < most && (here == 0 || there < here)) {
         *p = few;
@@ -260,7 +262,7 @@ void emit_winograd_dw(Emit *e, const Job *j)
     Dw                  w = { .k = dw_tiles_of(e, p), .nb = p->variant[V_NB] };
     const DwShape      *s = &w.k.s;
     int                 vec = e->target->vec, points = s->np * s->np, chunks = p->variant[V_SPLIT];
-    int scratch = kernel_buf(e->kernel, (BufUse){ .layout = { .block = 1, .dtype = DT_F32 }, .write = true, .is_scratch = true, .elems = p->scratch_elems });
+    int scratch = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->scratch_elems);
     w.h = shares_of(s, vec);
     w.V = addr(e, buf_base(e, scratch), i_add(e, c_int(e, u_chunk(s) * chunks), i_mulc(e, e->tid, scratch_each(s, vec))));
     w.Y = addr(e, w.V, c_int(e, points * v_point(s, vec)));

@@ -27,6 +27,9 @@ static int64_t block_of(const DwShape *s, int vec, double tiles)
     return kb % vec ? 0 : kb;
 }
 
+/* Tiles, and one of zeros when they are odd in number. */
+static Dim even_tiles(DimTable *d, const DwShape *s) { return dim_scale(d, dim_ceildiv(d, s->total, 2), 2); }
+
 double plan_winograd_few(DimTable *d, const DwShape *s, const Target *t, ContractPlan *p)
 {
     int     vec = t->vec, *v = p->variant, points = s->np * s->np;
@@ -41,8 +44,7 @@ double plan_winograd_few(DimTable *d, const DwShape *s, const Target *t, Contrac
     v[V_ROWS] = (int)kb;
     v[V_SPLIT] = (int)shares;
     dw_halos(s, p);
-    Dim even = dim_scale(d, dim_ceildiv(d, s->total, 2), 2);
-    p->scratch_elems = dim_mul(d, threads_dim(d), dim_scale(d, dim_add(d, dim_scale(d, even, kb + width), dim_const(d, 3 * vec + kb * width)), points));
+    p->scratch_elems = dim_mul(d, threads_dim(d), dim_scale(d, dim_add(d, dim_scale(d, even_tiles(d, s), kb + width), dim_const(d, 3 * vec + kb * width)), points));
     double in = (double)s->lanes / vec, K = (double)s->c.K;
     double gemm = tiles * points * in * K / 0.8, input = tiles * in * points * 14 * K / (double)kb, grads = tiles * K / vec * points * 10 * (double)shares;
     return gemm + input + grads + points * K * in * 8;
@@ -112,10 +114,9 @@ void emit_winograd_few(Emit *e, const Job *j)
     const DwShape      *s = &w.k.s;
     int                 vec = e->target->vec, points = s->np * s->np, shares = p->variant[V_SPLIT];
     Result              result = result_of(e, p, use_buf(e, p->node, j->out, true, layout_size(d, 4, s->c.wt, &j->out)), j->out, j->epilogue, j->ctx);
-    int scratch = kernel_buf(e->kernel, (BufUse){ .layout = { .block = 1, .dtype = DT_F32 }, .write = true, .is_scratch = true, .elems = p->scratch_elems });
+    int scratch = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->scratch_elems);
     w.width = (int64_t)w.nb * vec;
-    Dim even = dim_scale(d, dim_ceildiv(d, s->total, 2), 2);
-    w.even = dim_value(e, even);
+    w.even = dim_value(e, even_tiles(d, s));
     w.y_point = i_addc(e, i_mulc(e, w.even, w.kb), vec);       /* a vector more, so that points do not fall on one another in L1 */
     w.v_point = i_addc(e, i_mulc(e, w.even, w.width), vec);
     w.u_point = c_int(e, w.kb * w.width + vec);
