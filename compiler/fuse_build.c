@@ -156,6 +156,8 @@ static bool ask_stored(void *ctx, Ref r, bool linear, Stored *s)
     Layout l = linear ? plain_layout(f->g, r) : stored_layout(f, r);
     if (l.block > 1 && q->k->layout.block == 1 && !q->k->copy && q->k->kind != FUSED_REDUCE && same_sizes(f->g, r, q->k->shape_of))
         l = plain_layout(f->g, r);         /* rows are not read well from blocks */
+    else if (f->alias[r] && !linear && q->k->layout.block > 1 && !q->k->copy && node(f->g, r)->rank == 4 && same_sizes(f->g, r, q->k->shape_of))
+        l.block = q->k->layout.block;      /* nor blocks from rows */
     uint32_t b = in_layout(f, r, l, q->k->anchor);
     *s = (Stored){ .layout = l, .buf = use(f, q->k, b, false) };
     return true;

@@ -450,14 +450,25 @@ static void cut_roots(Fusion *f)
     free(cost);
 }
 
-/* A reshape of what is kept is the same memory, when a row-major copy of it is wanted anyway. */
-static void find_aliases(Fusion *f)
+/* A reshape of what is kept is the same memory, when a row-major copy of it is wanted anyway, or when it is a map of a row-major matrix that kernels over
+ * blocks may read: they get a turned copy, for loads of channels a picture apart are slow. */
+static bool is_alias(const Fusion *f, Ref r)
 {
     const Graph *g = f->g;
-    for (Ref r = 1; r < g->nodes.n; r++) {
-        if (!f->root[r] || node(g, r)->op != OP_reshape || f->layout[r].block > 1 || has_halo(&f->layout[r]) || !is_kept(f, node_arg(g, r, 0)))
+    Ref          a = node_arg(g, r, 0);
+    if (node(g, r)->op != OP_reshape || !is_kept(f, a))
+        return false;
+    if (f->root[r])
+        return f->layout[r].block == 1 && !has_halo(&f->layout[r]);
+    return pass_on(f->target->off, PASS_relayout) && may_block(f, r) && node(g, a)->rank < 4 && !divides(g, r);
+}
+
+static void find_aliases(Fusion *f)
+{
+    for (Ref r = 1; r < f->g->nodes.n; r++) {
+        if (!f->live[r] || !is_alias(f, r))
             continue;
-        f->alias[r] = node_arg(g, r, 0);
+        f->alias[r] = node_arg(f->g, r, 0);
         f->root[r] = false;
         f->linear[kept_as(f, r)] = true;
     }

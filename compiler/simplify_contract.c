@@ -1,4 +1,5 @@
-/* simplify_contract.c - movement next to contractions and windows becomes their attributes: transposes the flags of matmul, zero padding the pad attribute. */
+/* simplify_contract.c - movement next to contractions and windows becomes their attributes: transposes the flags of matmul, zero padding the pad attribute;
+ * products that share a factor become one. */
 #include <string.h>
 
 #include "simplify.h"
@@ -38,6 +39,33 @@ Ref rule_transpose_matmul(Simp *s, Ref r)
         return 0;
     bool ta = node_attrs(s->g, p)[0], tb = node_attrs(s->g, p)[1];
     return matmul(s, arg_of(s, p, 1), arg_of(s, p, 0), !tb, !ta);
+}
+
+/* a b + c b = (a + c) b, a b + a d = a (b + d): one product and a sum over a factor instead of two products. */
+Ref rule_add_matmuls(Simp *s, Ref r)
+{
+    Ref p = arg_of(s, r, 0), q = arg_of(s, r, 1);
+    if (op_of(s, p) != OP_matmul || op_of(s, q) != OP_matmul)
+        return 0;
+    for (int same = 0; same < 2; same++) {
+        int64_t flag[2] = { node_attrs(s->g, p)[0], node_attrs(s->g, p)[1] }, other = node_attrs(s->g, q)[!same];
+        if (arg_of(s, p, same) != arg_of(s, q, same) || flag[same] != node_attrs(s->g, q)[same])
+            continue;
+        Ref  x = arg_of(s, p, !same), y = arg_of(s, q, !same), factor[2];
+        if (other != flag[!same]) {
+            int rank = node(s->g, y)->rank, perm[MAX_RANK];
+            for (int i = 0; i < rank; i++)
+                perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+            y = s_transpose(s, y, perm);
+        }
+        Type tx = type_of(s, x), ty = type_of(s, y);
+        if (!same_shape(&tx, &ty))             /* a factor for the whole batch beside one for each of it */
+            continue;
+        factor[same] = arg_of(s, p, same);
+        factor[!same] = s_binary(s, OP_add, x, y);
+        return matmul(s, factor[0], factor[1], flag[0], flag[1]);
+    }
+    return 0;
 }
 
 /* Where the pad attribute (top, bottom, left, right) starts, and the extent of the kernel along axis 2 + i. */

@@ -216,6 +216,10 @@ static void test_contract(void)
 {
     EXPECT("matmul(x0,x1)", make_node(g, OP_matmul, DT_NONE, 0, NULL, 2, (Ref[]){ x, b_transpose(g, y, STEP(1, 0)) }, 2, (int64_t[]){ 0, 0 }, 0));
     EXPECT("matmul(x1,x0)", b_transpose(g, make_node(g, OP_matmul, DT_NONE, 0, NULL, 2, (Ref[]){ x, y }, 2, (int64_t[]){ 0, 1 }, 0), STEP(1, 0)));
+#define PRODUCT(a, b, ta, tb) make_node(g, OP_matmul, DT_NONE, 0, NULL, 2, (Ref[]){ a, b }, 2, (int64_t[]){ ta, tb }, 0)
+    EXPECT("matmul(x0,add(x0,x1))", bin(g, OP_add, PRODUCT(x, y, 0, 1), PRODUCT(x, x, 0, 1)));
+    EXPECT("matmul(add(matmul(x0,x1),matmul(x1,x0)),x0)", bin(g, OP_add, PRODUCT(PRODUCT(x, y, 0, 1), x, 0, 0), PRODUCT(PRODUCT(x, y, 0, 1), x, 1, 0)));
+    EXPECT("add(matmul(x1,x0),matmul(x0,x1))", bin(g, OP_add, PRODUCT(x, y, 0, 1), PRODUCT(y, x, 0, 1)));      /* no common factor */
 
     Graph  *g = fresh();
     Dim     xs[4] = { S("N"), D(3), S("H"), S("W") }, ws[4] = { D(8), D(3), D(3), D(3) };
