@@ -15,13 +15,14 @@ typedef struct { CropKind kind; int n; } Crop;             /* n x n pixels */
 typedef enum { FIT_COVER, FIT_STRETCH } Fit;
 typedef enum { SPLIT_ANY, SPLIT_TRAIN, SPLIT_TEST } Split;
 typedef enum { AS_F32, AS_I32 } NpyAs;
+typedef enum { LOOK_BOTH, LOOK_PHOTO, LOOK_COMIC } Look;
 
 typedef struct {                   /* every argument of every source; a source's table says which it has */
     const char *path;
     int64_t     size[2];           /* h, w; 0: not given */
     double      range[2]; bool ranged;
     int64_t     batch, channels, seed, count, start, classes;
-    int         shuffle, alpha, fit, filter, split, as;
+    int         shuffle, alpha, fit, filter, split, as, look;
     Crop        before, after;     /* of the resize */
     double      hflip;             /* probability */
     int64_t     shape[MAX_RANK]; int rank;     /* npy's shape:, rank -1: not given */

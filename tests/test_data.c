@@ -379,6 +379,29 @@ static void test_npy_and_scenes(void)
     CHECK(t && lrintf(at(&t[0], 1, 0, 0, 0) * 255) == 3 && lrintf(at(&t[1], 1, 0, 0, 0) * 255) == 4, "a folder of pairs in place of scenes: %s", st.message);
     data_close(s), unmake(&m);
     free(pairs);
+
+    /* one look alone: the same scenes in one field, and any folder of pictures in its place */
+    for (int k = 0; k < 2; k++) {
+        make(&m, "sc", "scenes", ARGS(num("size", 16), num("count", 5), num("seed", 3), num("start", 2), num("batch", 2), str("look", k ? "comic" : "photo")));
+        CHECK(m.data.nfields == 1 && !strcmp(m.data.fields[0].name, k ? "comic" : "photo"), "a look is one field of its name");
+        for (int again = 0; again < 2; again++) {              /* drawn, then as kept */
+            s = again ? s : data_open(&m.data, NULL, NULL, 0, NULL, &st);
+            CHECK(s && data_first_items(s, 2, first, &st), "%s", st.message);
+            worst = 0;
+            for (int i = 0; i < 768; i++)
+                worst = fmaxf(worst, fabsf(((float *)first[0].data)[768 + i] - (k ? comic : photo)[i]));
+            CHECK(worst <= 0.5f / 255 + 1e-6f, "item 1 in one look: off by %g", (double)worst);
+            tensor_free(&first[0]);
+        }
+        data_close(s);
+        pairs = path_join(tmp, k ? "pairs/comic" : "pairs/photo");
+        s = data_open(&m.data, NULL, pairs, 0, NULL, &st);
+        t = s ? data_next(s, &st) : NULL;
+        CHECK(t && lrintf(at(&t[0], 1, 0, 0, 0) * 255) == (k ? 4 : 3), "a folder in place of scenes of one look: %s", st.message);
+        data_close(s), unmake(&m);
+        free(pairs);
+    }
+    wrong("scenes", 542, "'look' must be one of 'both', 'photo', 'comic'", "Did you mean 'comic'?", ARGS(num("size", 16), str("look", "comix")));
 }
 
 static void test_shared(void)

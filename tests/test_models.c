@@ -30,6 +30,7 @@ typedef struct {
 } Row;
 
 static const Row rows[] = {
+    { "acgan", "w=2 side=16 batch=4", { { NULL, "G", 1050985 }, { NULL, "D", 103243 } } },
     { "cgan", "batch=8", { { NULL, "G", 1757412 }, { NULL, "D", 1055845 } } },
     { "dcgan", "w=4 batch=4", { { NULL, "G", 3576704 }, { NULL, "D", 2765568 } } },
     { "johnson", "w=4 features=2 size=32 batch=2", { { NULL, "G", 1679235 }, { "w=16", "G", 424899 } } },
