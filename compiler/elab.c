@@ -447,6 +447,15 @@ static void report_unknown(Elab *e, const char *name, Loc loc)
         diag_hint(e->d, g, "Did you mean '%s'?", near);
 }
 
+int64_t runtime_scalar(const char *name)
+{
+    static const char *const names[] = { [RT_STEP] = "step", [RT_EPOCH] = "epoch", [RT_PROGRESS] = "progress", [RT_EPOCH_STEPS] = "epoch_steps" };
+    for (int64_t i = 0; i < (int64_t)COUNT(names); i++)
+        if (!strcmp(name, names[i]))
+            return i;
+    return -1;
+}
+
 Value lookup(Elab *e, const char *name, Loc loc)
 {
     Value *local = scope_find(e->frame, name);
@@ -468,16 +477,14 @@ Value lookup(Elab *e, const char *name, Loc loc)
         }
         return decl_value(e, d, loc);
     }
-    static const char *const scalars[] = { "step", "epoch", "progress", "epoch_steps" };
-    for (int i = 0; i < (int)COUNT(scalars); i++)
-        if (!strcmp(name, scalars[i])) {
-            if (!e->gs || (e->gs->role != GRAPH_STEP && e->gs->role != GRAPH_TRAIN_EXPR)) {
-                elab_error(e, 307, loc, "'%s' is known only while training: use it in a step or in an optim's arguments", name);
-                return (Value){ 0 };
-            }
-            int64_t which = i;
-            return val_tensor(make_node(e->gs->g, OP_runtime, DT_F32, 0, NULL, 0, NULL, 1, &which, 0));
+    int64_t which = runtime_scalar(name);
+    if (which >= 0) {
+        if (!e->gs || (e->gs->role != GRAPH_STEP && e->gs->role != GRAPH_TRAIN_EXPR)) {
+            elab_error(e, 307, loc, "'%s' is known only while training: use it in a step or in an optim's arguments", name);
+            return (Value){ 0 };
         }
+        return val_tensor(make_node(e->gs->g, OP_runtime, DT_F32, 0, NULL, 0, NULL, 1, &which, 0));
+    }
     if (!strcmp(name, "training"))
         return val_bool(e->frame->training);
     if (!strcmp(name, "true") || !strcmp(name, "false"))

@@ -175,6 +175,7 @@ Value *scope_find(Frame *f, const char *name);
 Frame *frame_push(Elab *e, FileScope *file, const char *what, Loc call);
 void   frame_pop(Elab *e);
 Value  lookup(Elab *e, const char *name, Loc loc);           /* local, file, imports, prelude, built-in; reports what is unknown */
+int64_t runtime_scalar(const char *name);                     /* RT_STEP for "step", ...; -1: no such number of the run */
 bool   lookup_silent(Elab *e, const char *name, Value *out);
 Decl  *find_decl(Elab *e, FileScope *f, const char *name);   /* file, its imports, schedules (in optim arguments), prelude */
 Value  decl_value(Elab *e, Decl *d, Loc use);

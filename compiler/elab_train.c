@@ -612,12 +612,29 @@ void elaborate_train(Elab *e, const Item *it)
 
 /* ---- test "title" { ... } ---- */
 
+/* Is NAME an integer input of the step, or a symbol in the shape of one? */
+static bool is_size(Elab *e, const Graph *g, const char *name)
+{
+    Dim  syms[64];
+    bool found = false;
+    for (uint32_t k = 0; k < g->inputs.n && !found; k++) {
+        found = g->inputs.at[k].kind == IN_INT && g->inputs.at[k].name == name;
+        for (int r = 0; r < g->inputs.at[k].rank && !found; r++) {
+            uint32_t n = dim_symbols(e->m->dims, g->inputs.at[k].shape[r], syms, COUNT(syms));
+            for (uint32_t q = 0; q < n; q++)
+                found |= syms[q] == dim_sym(e->m->dims, name);
+        }
+    }
+    return found;
+}
+
 static bool gradient_check(Elab *e, const Expr *x, Check *out)
 {
     const char *name = x->args.n && !x->args.at[0].name && x->args.at[0].value->kind == E_NAME ? x->args.at[0].value->str : NULL;
     int32_t     step = name ? find_step(e, name) : -1;
     out->kind = CHECK_GRADIENTS;
     out->tol = 1e-3;
+    out->runtime[RT_EPOCH_STEPS] = 1;
     if (step < 0) {
         Decl       *d = name ? find_decl(e, e->main, name) : NULL;
         const char *names[256];
@@ -647,21 +664,14 @@ static bool gradient_check(Elab *e, const Expr *x, Check *out)
                 elab_error(e, 531, a->value->loc, "give sizes and consts by name, e.g. N: 2");
             return false;
         }
-        Decl *d = find_decl(e, e->main, a->name);
-        Dim   syms[64];
-        bool  symbol = false;
-        for (uint32_t k = 0; k < g->inputs.n && !symbol; k++) {
-            symbol = g->inputs.at[k].kind == IN_INT && g->inputs.at[k].name == a->name;
-            for (int r = 0; r < g->inputs.at[k].rank && !symbol; r++) {
-                uint32_t ns = dim_symbols(e->m->dims, g->inputs.at[k].shape[r], syms, COUNT(syms));
-                for (uint32_t q = 0; q < ns; q++)
-                    symbol |= syms[q] == dim_sym(e->m->dims, a->name);
-            }
-        }
-        if (symbol)
+        Decl   *d = find_decl(e, e->main, a->name);
+        int64_t scalar = runtime_scalar(a->name);
+        if (is_size(e, g, a->name))
             sizes[out->nsizes++] = (struct Named){ a->name, num };
         else if (!strcmp(a->name, "tol"))
             out->tol = num;
+        else if (scalar >= 0)
+            out->runtime[scalar] = num;
         else if (d && d->item->kind == I_CONST && d->file == e->main)
             settings[nset++] = (Setting){ a->name, num };
         else {

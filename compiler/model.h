@@ -87,7 +87,7 @@ typedef struct {                   /* a line of: test "title" { gradcheck(g_step
     struct Model *model;           /* gradcheck: the file elaborated with the consts given (owned) */
     int32_t       step;            /* gradcheck: index into model->steps */
     struct Named *sizes; uint32_t nsizes;   /* N: 2, n: 2: values of the step graph's symbols */
-    double        tol;
+    double        tol, runtime[RT_T + 1];   /* runtime: step, epoch, progress while it is checked */
     Graph        *graph;           /* asserts: each output is a bool scalar that must be true; its loc is the assert's */
 } Check;
 typedef struct { const char *title; Loc loc; Vec(Check) checks; } Test;

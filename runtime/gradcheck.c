@@ -266,7 +266,7 @@ static bool check_gradients(const Session *parent, const Check *check, Text *out
     session_adopt(&s, check->model, parent);
     GradCheck c = { .s = &s, .check = check, .nstep = step->graph->inputs.n, .out = out };
     c.rs.rng.step = 1;
-    c.rs.runtime[RT_EPOCH_STEPS] = 1;
+    memcpy(c.rs.runtime, check->runtime, sizeof c.rs.runtime);
     c.inputs = xmalloc((c.nstep + 1) * sizeof *c.inputs);
     bool ok = make_inputs(&c, step->graph, st) && session_prepare_random(&s, step->graph, st);
     if (ok && !step->minimized.n)

@@ -171,6 +171,19 @@ test "lies" {
 END
 expect 1 "$pastiche" test "$work/fails.graph"
 prints "1 passed, 1 failed" "$work/fails.graph:6"
+cat >"$work/when.graph" <<'END'
+net L = linear(1)
+
+optim o = sgd(lr: 0.1)
+
+step s(x: f32[N, 2]) { minimize log(progress) * mean(square(L(x))) over L using o }
+
+test "half way" { gradcheck(s, N: 2, progress: 0.5) }
+
+test "at the start there is no number" { gradcheck(s, N: 2) }
+END
+expect 1 "$pastiche" test "$work/when.graph"
+prints "1 passed, 1 failed"
 
 # ---- bench, profile ----
 expect 0 "$pastiche" bench "$mini" g_step --size n=2 --rounds 5

@@ -35,6 +35,10 @@ static const Row rows[] = {
     { "dcgan", "w=4 batch=4", { { NULL, "G", 3576704 }, { NULL, "D", 2765568 } } },
     { "johnson", "w=4 features=2 size=32 batch=2", { { NULL, "G", 1679235 }, { "w=16", "G", 424899 } } },
     { "photo2comic", "w=4 blocks=1 size=32 count=16 batch=2", { { NULL, "G", 183275 }, { NULL, "D", 43633 } } },
+    { "pggan", "top=2 most=4 nz=4 base=16 batch=4 group=2",
+      { { "top=8", "G", 23079115 }, { "top=8", "D", 23087249 }, { "top=6", "G", 23044309 }, { "top=6", "D", 23052353 }, { "top=5", "G", 22933394 }, { "top=5", "D", 22941313 } } },
+    { "stylegan2", "res=16 base=128 most=16 nz=8 depth=3 batch=8",
+      { { "res=1024 base=32768", "G", 30370060 }, { "res=1024 base=32768", "D", 29012513 }, { "res=256", "G", 24767458 }, { "res=256", "D", 24001089 }, { "res=256 depth=2", "G", 23191522 } } },
     { "wgan_gp", "w=2 levels=3 batch=3", { { NULL, "G", 8541443 }, { NULL, "D", 9816577 } } },
     { "wgan_gp_mlp", "batch=8", { { NULL, "G", 1510032 }, { NULL, "D", 533505 } } },
 };
