@@ -56,6 +56,7 @@ const char     *pastiche_error(const pastiche_model *m);      /* of the last cal
 /* Weights as safetensors. net NULL: a training run's file or one saved by pastiche_write_weights, all nets. Missing, extra and misshapen tensors are listed by name. */
 bool pastiche_read_weights(pastiche_model *m, const char *net, const char *path);
 bool pastiche_write_weights(pastiche_model *m, const char *net, const char *path);
+bool pastiche_has_net(const pastiche_model *m, const char *net);
 bool pastiche_random_weights(pastiche_model *m, const char *net);      /* says that the initial values are meant; needed for a net that has `from` and no file */
 
 /* A parameter or state by its path, e.g. "G.head.weight": a new tensor whose data is the caller's to free(). set: shapes must agree. */

@@ -95,6 +95,12 @@ bool pastiche_write_weights(pastiche_model *m, const char *net, const char *path
     return settle(m, session_write_weights(&m->session, net, path, &m->st));
 }
 
+bool pastiche_has_net(const pastiche_model *m, const char *net)
+{
+    Status quiet = { 0 };
+    return session_find_net(&m->session, net, &quiet) >= 0;
+}
+
 bool pastiche_random_weights(pastiche_model *m, const char *net)
 {
     m->st = (Status){ 0 };

@@ -53,7 +53,8 @@ int  check_memory(const Given *g, const Session *s);             /* cli_memory.c
 struct pastiche_model;
 int read_given_weights(struct pastiche_model *m, const Given *g, Text *given);   /* --weights; `given` (may be NULL) lists the nets that got some */
 
-struct pastiche_model *open_model(const Given *g, int *status);
+struct pastiche_model *open_model(const Given *g, int *status);                  /* of words[0], diagnostics printed. NULL: complaints were printed and *status is set */
+struct pastiche_model *open_model_file(const Given *g, const char *path, bool settings, int *status);   /* settings: with --set and --data */
 
 int command_check(int argc, char **argv);
 int command_fmt(int argc, char **argv);
@@ -64,6 +65,7 @@ int command_show(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_eval(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_profile(int argc, char **argv);
 int command_explain(int argc, char **argv);

@@ -6,13 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
 #include "npy.h"
-
-bool is_picture(const char *p)
-{
-    return path_has_ext(p, "png") || path_has_ext(p, "jpg") || path_has_ext(p, "jpeg");
-}
 
 static bool free_sizes(const pastiche_info *info, int64_t count, int64_t *shape)
 {
@@ -90,7 +84,7 @@ static bool make_input(pastiche_model *m, pastiche_program *p, int i, const char
     char          number[64];
     Tensor        t = { 0 };
     Status        st = { 0 };
-    if (text && is_picture(text))
+    if (text && path_is_picture(text))
         return pastiche_read_image(p, i, text, in) || !complain("%s", pastiche_error(m));
     if (!text)
         snprintf(number, sizeof number, "%.17g", info.value);
@@ -106,7 +100,7 @@ static bool make_input(pastiche_model *m, pastiche_program *p, int i, const char
 /* Files and lists have a size of their own; numbers and normal:SEED take the one wanted. */
 static bool has_own_size(const char *text)
 {
-    return text && (is_picture(text) || text[0] == '[' || path_has_ext(text, "npy"));
+    return text && (path_is_picture(text) || text[0] == '[' || path_has_ext(text, "npy"));
 }
 
 bool make_inputs(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, pastiche_tensor *in)
@@ -167,24 +161,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-bool list_inputs(const char *folder, bool arrays, Names *names)
+bool list_inputs(const char *folder, FileNames *names)
 {
     DIR *d = opendir(folder);
     if (!d)
-        return !complain("%s: %s", folder, strerror(errno));
+        return !complain("%s: cannot be read: %s", folder, strerror(errno));
     for (struct dirent *e; (e = readdir(d));)
-        if (e->d_name[0] != '.' && (is_picture(e->d_name) || (arrays && path_has_ext(e->d_name, "npy"))))
+        if (path_is_picture(e->d_name) || path_has_ext(e->d_name, "npy"))
             vec_push(names, xstrdup(e->d_name));
     closedir(d);
     if (!names->n)
-        return !complain("%s: no .png%s files in it", folder, arrays ? ", .jpg or .npy" : " or .jpg");
+        return !complain("%s: no .png, .jpg or .npy files in it", folder);
     qsort(names->at, names->n, sizeof *names->at, by_name);
     return true;
-}
-
-void free_names(Names *names)
-{
-    for (uint32_t i = 0; i < names->n; i++)
-        free(names->at[i]);
-    vec_free(names);
 }

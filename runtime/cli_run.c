@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "cli_input.h"
-#include "files.h"
 #include "npy.h"
 
 /* ---- weights: FILE, NET=FILE, NET=random; net names that got some are noted in `given` ---- */
@@ -23,20 +22,21 @@ int read_given_weights(pastiche_model *m, const Given *g, Text *given)
     return 0;
 }
 
-/* The model of words[0], diagnostics printed. NULL: complaints were printed and *status is set. */
-pastiche_model *open_model(const Given *g, int *status)
+pastiche_model *open_model(const Given *g, int *status) { return open_model_file(g, g->words[0], true, status); }
+
+pastiche_model *open_model_file(const Given *g, const char *path, bool settings, int *status)
 {
     SessionOptions so;
     *status = 2;
     if (!session_options(g, &so))
         return NULL;
-    pastiche_options o = { .set = g->set, .data = g->data, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .exact = so.exec.exact, .no_cache = so.exec.no_cache, .debug_kernels = so.exec.debug_kernels, .memory_budget = so.exec.memory_budget,
+    pastiche_options o = { .set = settings ? g->set : NULL, .data = settings ? g->data : NULL, .reference = so.exec.backend == BACKEND_REFERENCE, .threads = so.exec.threads, .cpu = so.exec.cpu, .exact = so.exec.exact, .no_cache = so.exec.no_cache, .debug_kernels = so.exec.debug_kernels, .memory_budget = so.exec.memory_budget,
                            .seed = so.seed, .strict = so.strict };
     char            *text = NULL;
     Text             passes = { 0 };
     passes_print(so.exec.off, &passes);
     o.passes = passes.at;
-    pastiche_model *m = pastiche_load(g->words[0], &o, &text);
+    pastiche_model *m = pastiche_load(path, &o, &text);
     text_free(&passes);
     fputs(text ? text : "", stderr);
     free(text);
@@ -50,7 +50,7 @@ static bool write_output(pastiche_model *m, pastiche_program *p, int i, const ch
 {
     Tensor t = { .dtype = (Dtype)out->dtype, .rank = out->rank, .data = out->data };
     Status st = { 0 };
-    if (is_picture(path))
+    if (path_is_picture(path))
         return pastiche_write_image(p, i, path, out) || !complain("%s", pastiche_error(m));
     memcpy(t.shape, out->shape, sizeof t.shape);
     if (!path_has_ext(path, "npy"))
@@ -94,10 +94,10 @@ static int run_once(pastiche_model *m, pastiche_program *p, const char *const *t
 static int run_folder(pastiche_model *m, pastiche_program *p, const char **texts, int at, int64_t count, const char *out)
 {
     const char *folder = texts[at];
-    Names       names = { 0 };
+    FileNames   names = { 0 };
     int         status = 0;
     Status      st = { 0 };
-    if (!list_inputs(folder, true, &names))
+    if (!list_inputs(folder, &names))
         return 1;
     if (!dirs_make(out, &st))
         status = complain("%s", st.message);
@@ -108,7 +108,7 @@ static int run_folder(pastiche_model *m, pastiche_program *p, const char **texts
         free(from), free(to);
     }
     texts[at] = folder;
-    free_names(&names);
+    files_free(&names);
     return status;
 }
 
@@ -135,7 +135,7 @@ int command_run(int argc, char **argv)
     const char *out = option_value(&g, "-o");
     if (!out)
         return complain("say where the result goes: -o OUT.png"), 2;
-    if (*path_base(out) && strchr(path_base(out), '.') && !is_picture(out) && !path_has_ext(out, "npy") && !path_is_folder(out))
+    if (*path_base(out) && strchr(path_base(out), '.') && !path_is_picture(out) && !path_has_ext(out, "npy") && !path_is_folder(out))
         return complain("%s: an output is a .png, .jpg or .npy file", out);
     pastiche_model *m = open_model(&g, &status);
     if (!m)

@@ -8,12 +8,9 @@
  * (CycleGAN: size: 286, random_crop(256)); then the resize does not cut. Without `size`, pictures smaller than the crop are enlarged to it.
  * When a random crop comes first, the resize is part of picture_finish and the decoded picture is what is cached.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "data_source.h"
 #include "files.h"
@@ -114,74 +111,28 @@ bool picture_finish(const DataConfig *c, const Image *im, const Draw *d, float *
 
 /* ---- files ---- */
 typedef struct { char *path; int32_t label; } Entry;       /* path: relative to the root */
-typedef struct { dev_t dev; ino_t ino; } FolderId;
 typedef struct {
     char    *roots[2]; int nroots;                         /* two for pairs: photo/ and comic/ */
     Vec(Entry) files;
     Image   *cache;                                        /* files.n * nroots; px NULL: not kept */
 } Pictures;
 
-enum { MAX_DEPTH = 32 };
-
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(((const Entry *)a)->path, ((const Entry *)b)->path);
-}
-
-static bool is_picture(const char *name)
-{
-    return *name != '.' && (path_has_ext(name, "png") || path_has_ext(name, "jpg") || path_has_ext(name, "jpeg"));
-}
-
-/* Adds the pictures below root/sub. Links are followed, but not to a folder that is being walked. */
-static bool walk(Pictures *p, const char *root, const char *sub, FolderId *above, int depth, Status *st)
-{
-    char       *dir = path_join(root, sub);
-    DIR        *d = opendir(*dir ? dir : ".");
-    struct stat s;
-    bool        ok = true;
-    if (!d || stat(dir, &s))
-        ok = status_fail(st, "cannot open folder '%s': %s", dir, strerror(errno));
-    above[depth] = (FolderId){ ok ? s.st_dev : 0, ok ? s.st_ino : 0 };
-    for (struct dirent *e; ok && (e = readdir(d));) {
-        if (e->d_name[0] == '.')
-            continue;
-        char *rel = path_join(sub, e->d_name), *full = path_join(root, rel);
-        bool  loop = false;
-        if (stat(full, &s)) {
-            free(rel);                                     /* a link to nowhere */
-        } else if (S_ISDIR(s.st_mode)) {
-            for (int i = 0; i <= depth; i++)
-                loop |= above[i].dev == s.st_dev && above[i].ino == s.st_ino;
-            if (!loop && depth + 1 < MAX_DEPTH)
-                ok = walk(p, root, rel, above, depth + 1, st);
-            free(rel);
-        } else if (S_ISREG(s.st_mode) && is_picture(e->d_name) && p->files.n < MAX_ITEMS) {
-            vec_push(&p->files, ((Entry){ rel, 0 }));
-        } else {
-            free(rel);
-        }
-        free(full);
-    }
-    if (d)
-        closedir(d);
-    free(dir);
-    return ok;
-}
-
-/* Sorted by bytes: readdir's order and the locale must not be seen. */
 static bool list_files(Pictures *p, const char *root, Status *st)
 {
-    FolderId above[MAX_DEPTH];
+    FileNames names = { 0 };
     if (!path_is_folder(root)) {                           /* one picture is a set of one */
         vec_push(&p->files, ((Entry){ xstrdup(""), 0 }));
         return true;
     }
-    if (!walk(p, root, "", above, 0, st))
-        return false;
-    if (p->files.n)
-        qsort(p->files.at, p->files.n, sizeof(Entry), by_path);
-    return true;
+    bool ok = files_below(root, path_is_picture, &names, st);
+    for (uint32_t i = 0; i < names.n; i++) {
+        if (ok && i < MAX_ITEMS)
+            vec_push(&p->files, ((Entry){ names.at[i], 0 }));
+        else
+            free(names.at[i]);
+    }
+    vec_free(&names);
+    return ok;
 }
 
 /* The class of a file is its folder's path below the root; classes are numbered in the order of their paths. */

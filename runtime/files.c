@@ -5,6 +5,7 @@
  */
 #include "files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -237,4 +238,68 @@ bool path_is_file(const char *path)
 {
     struct stat s;
     return !stat(path, &s) && S_ISREG(s.st_mode);
+}
+
+bool path_is_picture(const char *path)
+{
+    return path_base(path)[0] != '.' && (path_has_ext(path, "png") || path_has_ext(path, "jpg") || path_has_ext(path, "jpeg"));
+}
+
+/* ---- folders in folders ---- */
+
+enum { MAX_DEPTH = 32 };
+typedef struct { dev_t dev; ino_t ino; } FolderId;
+typedef struct { const char *root; bool (*wanted)(const char *name); FileNames *out; FolderId above[MAX_DEPTH]; Status *st; } Walk;
+
+static bool walk(Walk *w, const char *sub, int depth)
+{
+    char       *dir = path_join(w->root, sub);
+    DIR        *d = opendir(*dir ? dir : ".");
+    struct stat s;
+    bool        ok = true;
+    if (!d || stat(dir, &s))
+        ok = status_fail(w->st, "cannot open folder '%s': %s", dir, strerror(errno));
+    w->above[depth] = (FolderId){ ok ? s.st_dev : 0, ok ? s.st_ino : 0 };
+    for (struct dirent *e; ok && (e = readdir(d));) {
+        if (e->d_name[0] == '.')
+            continue;
+        char *rel = path_join(sub, e->d_name), *full = path_join(w->root, rel);
+        bool  loop = false, there = stat(full, &s) == 0;   /* not: a link to nowhere */
+        if (there && S_ISDIR(s.st_mode)) {
+            for (int i = 0; i <= depth; i++)
+                loop |= w->above[i].dev == s.st_dev && w->above[i].ino == s.st_ino;
+            if (!loop && depth + 1 < MAX_DEPTH)
+                ok = walk(w, rel, depth + 1);
+        } else if (there && S_ISREG(s.st_mode) && w->wanted(e->d_name)) {
+            vec_push(w->out, rel);
+            rel = NULL;
+        }
+        free(rel);
+        free(full);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
+    return ok;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool files_below(const char *folder, bool (*wanted)(const char *name), FileNames *out, Status *st)
+{
+    Walk w = { .root = folder, .wanted = wanted, .out = out, .st = st };
+    bool ok = walk(&w, "", 0);
+    if (out->n)                                            /* readdir's order and the locale must not be seen */
+        qsort(out->at, out->n, sizeof *out->at, by_bytes);
+    return ok;
+}
+
+void files_free(FileNames *names)
+{
+    for (uint32_t i = 0; i < names->n; i++)
+        free(names->at[i]);
+    vec_free(names);
 }

@@ -30,5 +30,11 @@ const char *path_base(const char *path);                           /* after the 
 bool  path_has_ext(const char *path, const char *ext);             /* ext without the dot, any case */
 bool  path_is_folder(const char *path);
 bool  path_is_file(const char *path);
+bool  path_is_picture(const char *path);                           /* .png, .jpg or .jpeg; not hidden */
+
+/* The wanted files of a folder and the folders in it, hidden ones left out, as paths relative to it, sorted by bytes. Links are followed, but not to a folder that is being walked. */
+typedef Vec(char *) FileNames;
+bool files_below(const char *folder, bool (*wanted)(const char *name), FileNames *out, Status *st);
+void files_free(FileNames *names);
 
 #endif

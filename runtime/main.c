@@ -10,6 +10,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "check", command_check, "FILE [--json]", "check a file and show its networks, layer by layer" },
     { "train", command_train, "FILE [TRAIN] [--steps N] [--out DIR] [--resume DIR] ...", "train as a train block says" },
     { "run", command_run, "FILE EXPORT [[NAME=]INPUT]... -o OUT [--weights FILE] ...", "run an export on pictures, arrays or numbers" },
+    { "eval", command_eval, "[FILE EXPORT [[NAME=]INPUT]...] --real FOLDER [--fake FOLDER] ...", "measure pictures against true ones" },
     { "test", command_test, "FILE", "run a file's test blocks" },
     { "show", command_show, "FILE --of STEP_OR_EXPORT --stage STAGE", "show a graph at a stage of compilation" },
     { "bench", command_bench, "FILE NAME [--size INPUT=1x3x512x512]...", "measure a step or an export" },
@@ -56,7 +57,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT(commands); i++)
         if (!strcmp(argv[1], commands[i].name)) {
-            if (commands[i].run == command_train || commands[i].run == command_run || commands[i].run == command_bench || commands[i].run == command_profile || commands[i].run == command_tune)
+            if (commands[i].run == command_train || commands[i].run == command_run || commands[i].run == command_eval || commands[i].run == command_bench || commands[i].run == command_profile || commands[i].run == command_tune)
                 wait_actively(argv);
             return commands[i].run(argc - 2, argv + 2);
         }

@@ -217,9 +217,10 @@ static bool read_from_file(Session *s, uint32_t net, Status *st)
     const Net *n = &s->model->nets.at[net];
     char      *beside = path_join(s->folder, n->from);
     const char *path = path_is_file(beside) ? beside : n->from;
-    bool       ok = true;
+    bool        ok = true, in_std = !strncmp(s->path, "std/", 4);
     if (!path_is_file(path))
-        ok = status_fail(st, "net '%s' needs '%s', which is not there: put the file beside %s, or give --weights %s=FILE or --weights %s=random", n->name, n->from, s->path, n->name, n->name);
+        ok = status_fail(st, "net '%s' needs '%s', which is not there: put the file %s%s, or give --weights %s=FILE or --weights %s=random", n->name, n->from, in_std ? "here" : "beside ",
+                         in_std ? "" : s->path, n->name, n->name);
     else
         ok = session_read_weights(s, n->name, path, NULL, st);
     free(beside);
