@@ -133,15 +133,27 @@ static bool same_size(Eval *e, const Pictures *s, int64_t i, const Image *im)
                      (long long)e->w, (long long)e->h);
 }
 
-/* Rows of features from one run appended to all. */
+/* A result of the network as a tensor (f64 from the reference backend), borrowed; rank 0: it is no such. */
+static Tensor result_of(const pastiche_tensor *made, int rank, int64_t rows)
+{
+    Tensor t = { .dtype = (Dtype)made->dtype, .rank = made->rank, .data = made->data };
+    memcpy(t.shape, made->shape, sizeof t.shape);
+    if ((t.dtype != DT_F32 && t.dtype != DT_F64) || t.rank != rank || t.shape[0] != rows)
+        t.rank = 0;
+    return t;
+}
+
+/* Rows of features from one run, put behind `from` others. */
 static bool keep_rows(const pastiche_tensor *made, int64_t rows, int64_t all, int64_t from, Tensor *features)
 {
     Status st = { 0 };
-    if (made->dtype != PASTICHE_F32 || made->rank != 2 || made->shape[0] != rows)
+    Tensor t = result_of(made, 2, rows);
+    if (!t.rank)
         return !complain("export 'features' must give a row an item, f32[N, D]");
-    if (!features->data && !tensor_alloc(features, DT_F32, 2, (int64_t[]){ all, made->shape[1] }, &st))
+    if (!features->data && !tensor_alloc(features, t.dtype, 2, (int64_t[]){ all, t.shape[1] }, &st))
         return !complain("%s", st.message);
-    memcpy((float *)features->data + from * made->shape[1], made->data, (size_t)(rows * made->shape[1]) * sizeof(float));
+    size_t row = (size_t)t.shape[1] * dtype_size(t.dtype);
+    memcpy((char *)features->data + (size_t)from * row, t.data, (size_t)rows * row);
     return true;
 }
 
@@ -259,14 +271,14 @@ static bool look_at_pair(Eval *e, Image *a, Image *b, double *distance)
         ok = !complain("%s", pastiche_error(e->look));
     *distance = 0;
     for (int i = 0; i < n && ok; i++) {
-        Tensor x = { .dtype = (Dtype)made[i].dtype, .rank = made[i].rank, .shape = { 1 }, .data = made[i].data }, y = x;
-        if (made[i].dtype != PASTICHE_F32 || made[i].rank != 4 || made[i].shape[0] != 2) {
+        Tensor x = result_of(&made[i], 4, 2), y;
+        if (!x.rank) {
             ok = !complain("export 'maps' must give maps f32[N, C, h, w]; '%s' is none", pastiche_output_name(e->maps, i));
             break;
         }
-        memcpy(x.shape + 1, made[i].shape + 1, 3 * sizeof(int64_t));
-        memcpy(y.shape, x.shape, sizeof y.shape);
-        y.data = (float *)made[i].data + tensor_count(&x);
+        x.shape[0] = 1;
+        y = x;
+        y.data = (char *)x.data + (size_t)tensor_count(&x) * dtype_size(x.dtype);
         *distance += map_distance(&x, &y) / n;
     }
     for (int i = 0; i < n; i++)
@@ -397,8 +409,12 @@ int command_eval(int argc, char **argv)
     Text        given = { 0 };
     e = (Eval){ .g = &g };
     status = check_words(&g);
-    if (status == 0 && g.nwords && !(e.m = open_model(&g, &status)))
-        return status;
+    if (status == 0 && g.nwords) {
+        e.m = open_model(&g, &status);
+        if (!e.m)
+            return status;
+        status = 0;
+    }
     bool look = !option_given(&g, "--no-features");
     if (status == 0)
         status = open_real(&e);
