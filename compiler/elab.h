@@ -261,6 +261,7 @@ int32_t elaborate_net(Elab *e, Decl *d);
 Value elaborate_let(Elab *e, Decl *d);
 void  elaborate_train(Elab *e, const Item *it);
 void  elaborate_test(Elab *e, const Item *it);
+int32_t find_step(Elab *e, const char *name);              /* of the file; -1 */
 Value data_first(Elab *e, int32_t data, int64_t k, const char *field, Loc loc);
 Value data_tensor(Elab *e, int32_t data, DataPart part, const char *field, Loc loc);   /* as a hidden input of the graph being made */
 

@@ -1,7 +1,7 @@
-/* elab_train.c - data, train blocks and tests.
+/* elab_train.c - data and train blocks.
  *
  * A train block becomes a little program of TrainStmts: calls of steps with arguments from data, earlier results and numbers; anything more is a small graph
- * of its own whose inputs are data and results (V_GRAPH). Test blocks elaborate the file again with the consts they name.
+ * of its own whose inputs are data and results (V_GRAPH).
  */
 #include "elab.h"
 
@@ -186,7 +186,14 @@ Value data_tensor(Elab *e, int32_t data, DataPart part, const char *field, Loc l
 /* ---- train blocks ---- */
 
 typedef struct { const char *name; uint32_t slot; Type type; } Slot;
-typedef struct { Elab *e; Train *t; Vec(Slot) slots; bool in_every; } TrainState;
+typedef struct {
+    Elab *e; Train *t;
+    Vec(Slot)         slots;
+    Vec(const char *) reports;     /* of the steps called and the report statements so far */
+    int               repeats;     /* around the statement */
+    bool              unsure;      /* a call was wrong: there may be reports that are not known */
+    const Stmt       *kept;        /* the keep_best statement, once there was one */
+} TrainState;
 
 static const Slot *find_slot(const TrainState *ts, const char *name)
 {
@@ -294,7 +301,7 @@ static bool train_value(TrainState *ts, const Expr *x, TrainValue *out, Type *ty
     return graph_value(ts, x, &out[0], &types[0]);
 }
 
-static int32_t find_step(Elab *e, const char *name)
+int32_t find_step(Elab *e, const char *name)
 {
     for (uint32_t i = 0; i < e->m->steps.n; i++)
         if (e->m->steps.at[i].name == name)
@@ -411,10 +418,25 @@ static bool known_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *
     return ok;
 }
 
+static void add_report(TrainState *ts, const char *name)
+{
+    for (uint32_t i = 0; i < ts->reports.n; i++)
+        if (ts->reports.at[i] == name)
+            return;
+    vec_push(&ts->reports, name);
+}
+
 static bool call_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *out)
 {
-    if (known_step(ts, s, x, out))
+    if (known_step(ts, s, x, out)) {
+        const Graph *g = ts->e->m->steps.at[out->step].graph;
+        for (uint32_t i = 0; i < g->reports.n; i++)
+            add_report(ts, g->reports.at[i].name);
+        if (ts->kept)
+            diag_hint(ts->e->d, elab_error(ts->e, 526, ts->kept->loc, "steps after keep_best change the weights that were measured, before they are kept"), "Put keep_best behind all steps of the block");
         return true;
+    }
+    ts->unsure = true;
     for (uint32_t i = 0; s->kind == S_BIND && i < s->nnames; i++)      /* later uses of these names are no further errors */
         vec_push(&ts->slots, ((Slot){ s->names[i].name, ts->t->nslots++, { .dtype = DT_NONE } }));
     return false;
@@ -503,6 +525,111 @@ static bool checkpoint(TrainState *ts, const Expr *x, TrainStmt *out)
     return true;
 }
 
+/* frechet(a, b), kernel_distance(a, b): what no graph computes, unless the file itself calls something so. */
+static Measure named_measure(TrainState *ts, const Expr *x)
+{
+    const char *name = x && x->kind == E_CALL && x->a->kind == E_NAME ? x->a->str : "";
+    Measure     m = !strcmp(name, "frechet") ? MEASURE_FRECHET : !strcmp(name, "kernel_distance") ? MEASURE_KERNEL : MEASURE_NUMBER;
+    return m != MEASURE_NUMBER && find_decl(ts->e, ts->e->main, name) ? MEASURE_NUMBER : m;
+}
+
+/* The two sets of features of a distance. */
+static bool two_sets(TrainState *ts, const Expr *x, TrainValue *out)
+{
+    Elab *e = ts->e;
+    Type  t[2];
+    if (x->args.n != 2 || x->args.at[0].name || x->args.at[1].name) {
+        diag_hint(e->d, elab_error(e, 523, x->loc, "%s compares two sets of features", x->a->str), "For example: %s(features(faces.first(500)), features(G.eval(fixed_normal([500, nz]))))", x->a->str);
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        const Expr *arg = x->args.at[i].value;
+        int64_t     n;
+        if (!graph_value(ts, arg, &out[i], &t[i]))
+            return false;
+        if (t[i].rank != 2 || t[i].dtype != DT_F32) {
+            elab_error(e, 523, arg->loc, "%s compares sets of features, f32[N, D] each; this is %s", x->a->str, type_text(e, &t[i]));
+            return false;
+        }
+        if (dim_is_const(e->m->dims, t[i].shape[0], &n) && n < 2) {
+            elab_error(e, 523, arg->loc, "%s: a set has at least two items; this is %s", x->a->str, type_text(e, &t[i]));
+            return false;
+        }
+    }
+    if (t[0].shape[1] != t[1].shape[1]) {
+        elab_error(e, 523, x->loc, "%s: the items have different features: %s and %s", x->a->str, type_text(e, &t[0]), type_text(e, &t[1]));
+        return false;
+    }
+    return true;
+}
+
+static bool report(TrainState *ts, const Stmt *s, TrainStmt *out)
+{
+    Elab *e = ts->e;
+    bool  ok = true;
+    out->op = T_REPORT;
+    out->args = ARENA_ARR(e->arena, TrainValue, 2 * s->args.n);
+    out->names = ARENA_ARR(e->arena, const char *, s->args.n);
+    out->measures = ARENA_ARR(e->arena, Measure, s->args.n);
+    for (uint32_t i = 0; i < s->args.n; i++) {
+        const Arg *a = &s->args.at[i];
+        Expr       name = { .kind = E_NAME, .loc = a->loc, .str = a->name };
+        const Expr *value = a->value ? a->value : &name;
+        Measure    m = named_measure(ts, value);
+        Type       t;
+        add_report(ts, a->name);
+        if (m != MEASURE_NUMBER ? !two_sets(ts, value, &out->args[out->nargs]) : !graph_value(ts, value, &out->args[out->nargs], &t)) {
+            ok = false;
+            continue;
+        }
+        if (m == MEASURE_NUMBER && t.rank != 0) {
+            diag_hint(e->d, elab_error(e, 324, value->loc, "report %s: a report is one number, this is %s", a->name, type_text(e, &t)), "Use mean(...)");
+            ok = false;
+            continue;
+        }
+        out->nargs += m == MEASURE_NUMBER ? 1 : 2;
+        out->names[out->nnames] = a->name;
+        out->measures[out->nnames++] = m;
+    }
+    return ok;
+}
+
+static bool keep_best(TrainState *ts, const Stmt *s, TrainStmt *out)
+{
+    Elab       *e = ts->e;
+    const Expr *x = s->a, *path = named_arg(x, "path", 0), *number = named_arg(x, "number", 1);
+    out->op = T_KEEP_BEST;
+    if (!path || !number || number->kind != E_NAME || x->args.n != 2) {
+        diag_hint(e->d, elab_error(e, 524, x->loc, "keep_best takes a file and the name of a reported number, which is best when it is lowest"), "For example: keep_best(\"best.safetensors\", fid)");
+        return false;
+    }
+    if (!file_arg(e, path, &out->path))
+        return false;
+    size_t n = strlen(out->path), ext = strlen(".safetensors");
+    if (n <= ext || strcmp(out->path + n - ext, ".safetensors") || strchr(out->path, '{')) {
+        diag_hint(e->d, elab_error(e, 524, path->loc, "keep_best writes one .safetensors file, over and over"), "For example: keep_best(\"best.safetensors\", %s)", number->str);
+        return false;
+    }
+    bool known = ts->unsure;
+    for (uint32_t i = 0; i < ts->reports.n; i++)
+        known |= ts->reports.at[i] == number->str;
+    if (!known) {
+        const char *near = nearest_word(number->str, ts->reports.at, ts->reports.n);
+        Diag       *g = elab_error(e, 525, number->loc, "'%s' is not a number that this train block has reported before", number->str);
+        diag_hint(e->d, g, near ? "Did you mean '%s'?" : "For example: report fid: frechet(...)", near);
+        return false;
+    }
+    if (ts->repeats || ts->kept) {
+        elab_error(e, 526, s->loc, ts->kept ? "a train block has one keep_best" : "keep_best stands outside of 'repeat'");
+        return false;
+    }
+    out->names = ARENA_ARR(e->arena, const char *, 1);
+    out->names[0] = number->str;
+    out->nnames = 1;
+    ts->kept = s;
+    return true;
+}
+
 static void train_block(TrainState *ts, const Block *b, TrainStmt **out, uint32_t *n);
 
 static bool train_stmt(TrainState *ts, const Stmt *s, TrainStmt *out)
@@ -520,7 +647,9 @@ static bool train_stmt(TrainState *ts, const Stmt *s, TrainStmt *out)
             elab_error(e, 604, s->loc, "repeat %lld times: 0 to %d are possible", (long long)out->count, MAX_REPEAT);
             return false;
         }
+        ts->repeats++;
         train_block(ts, &s->body, &out->body, &out->nbody);
+        ts->repeats--;
         return true;
     }
     case S_EVERY: {
@@ -533,10 +662,7 @@ static bool train_stmt(TrainState *ts, const Stmt *s, TrainStmt *out)
             elab_error(e, 515, s->loc, "'every' counts from 1");
             return false;
         }
-        bool outer = ts->in_every;
-        ts->in_every = true;
         train_block(ts, &s->body, &out->body, &out->nbody);
-        ts->in_every = outer;
         return true;
     }
     case S_BIND:
@@ -546,13 +672,17 @@ static bool train_stmt(TrainState *ts, const Stmt *s, TrainStmt *out)
                 return save_images(ts, s->a, out);
             if (!strcmp(s->a->a->str, "checkpoint"))
                 return checkpoint(ts, s->a, out);
+            if (!strcmp(s->a->a->str, "keep_best"))
+                return keep_best(ts, s, out);
         }
         if (s->a->kind == E_CALL)
             return call_step(ts, s, s->a, out);
-        elab_error(e, 516, s->loc, "a train block calls steps, save_images and checkpoint");
+        elab_error(e, 516, s->loc, "a train block calls steps, save_images, checkpoint and keep_best");
         return false;
+    case S_REPORT:
+        return report(ts, s, out);
     default:
-        elab_error(e, 517, s->loc, "a train block holds calls of steps, 'repeat', 'every', save_images and checkpoint");
+        elab_error(e, 517, s->loc, "a train block holds calls of steps, 'repeat', 'every', report, save_images, checkpoint and keep_best");
         return false;
     }
 }
@@ -605,153 +735,8 @@ void elaborate_train(Elab *e, const Item *it)
     }
     train_block(&ts, &it->body, &t.body, &t.nbody);
     vec_free(&ts.slots);
+    vec_free(&ts.reports);
     e->frame = f;
     frame_pop(e);
     vec_push(&e->m->trains, t);
-}
-
-/* ---- test "title" { ... } ---- */
-
-/* Is NAME an integer input of the step, or a symbol in the shape of one? */
-static bool is_size(Elab *e, const Graph *g, const char *name)
-{
-    Dim  syms[64];
-    bool found = false;
-    for (uint32_t k = 0; k < g->inputs.n && !found; k++) {
-        found = g->inputs.at[k].kind == IN_INT && g->inputs.at[k].name == name;
-        for (int r = 0; r < g->inputs.at[k].rank && !found; r++) {
-            uint32_t n = dim_symbols(e->m->dims, g->inputs.at[k].shape[r], syms, COUNT(syms));
-            for (uint32_t q = 0; q < n; q++)
-                found |= syms[q] == dim_sym(e->m->dims, name);
-        }
-    }
-    return found;
-}
-
-static bool gradient_check(Elab *e, const Expr *x, Check *out)
-{
-    const char *name = x->args.n && !x->args.at[0].name && x->args.at[0].value->kind == E_NAME ? x->args.at[0].value->str : NULL;
-    int32_t     step = name ? find_step(e, name) : -1;
-    out->kind = CHECK_GRADIENTS;
-    out->tol = 1e-3;
-    out->runtime[RT_EPOCH_STEPS] = 1;
-    if (step < 0) {
-        Decl       *d = name ? find_decl(e, e->main, name) : NULL;
-        const char *names[256];
-        uint32_t    n = 0;
-        for (; n < e->m->steps.n && n < COUNT(names); n++)
-            names[n] = e->m->steps.at[n].name;
-        const char *near = name ? nearest_word(name, names, n) : NULL;
-        if (d && d->item->kind == I_STEP)
-            return false;                                       /* its own errors were reported */
-        Diag *g = elab_error(e, 530, x->loc, name ? "gradcheck takes a step first, and '%s' is not one" : "gradcheck takes a step first", name);
-        diag_hint(e->d, g, near ? "Did you mean '%s'?" : "For example: gradcheck(%s, n: 2, w: 4)", near ? near : n ? names[0] : "g_step");
-        return false;
-    }
-    Setting      *settings = ARENA_ARR(e->arena, Setting, e->opt->nsettings + x->args.n + 1);
-    struct Named *sizes = ARENA_ARR(e->arena, struct Named, x->args.n + 1);
-    uint32_t      nset = 0;
-    for (; nset < e->opt->nsettings; nset++)
-        settings[nset] = e->opt->settings[nset];
-    const Graph *g = e->m->steps.at[step].graph;
-    for (uint32_t i = 1; i < x->args.n; i++) {
-        const Arg *a = &x->args.at[i];
-        Value      v = eval(e, a->value);
-        double     num;
-        v.loc = a->value->loc;
-        if (!a->name || !as_number(e, &v, a->name, &num)) {
-            if (!a->name)
-                elab_error(e, 531, a->value->loc, "give sizes and consts by name, e.g. N: 2");
-            return false;
-        }
-        Decl   *d = find_decl(e, e->main, a->name);
-        int64_t scalar = runtime_scalar(a->name);
-        if (is_size(e, g, a->name))
-            sizes[out->nsizes++] = (struct Named){ a->name, num };
-        else if (!strcmp(a->name, "tol"))
-            out->tol = num;
-        else if (scalar >= 0)
-            out->runtime[scalar] = num;
-        else if (d && d->item->kind == I_CONST && d->file == e->main)
-            settings[nset++] = (Setting){ a->name, num };
-        else {
-            elab_error(e, 532, a->loc, "'%s' is neither a size of step '%s' nor a const of this file", a->name, name);
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i + 1 < nset; i++)                     /* the check's own value comes first in look-up */
-        for (uint32_t k = i + 1; k < nset; k++)
-            if (!strcmp(settings[i].name, settings[k].name))
-                settings[i] = settings[k];
-    Diags       d = { .sources = e->sources };
-    ElabOptions opt = { settings, nset, e->opt->describe_data, false };
-    Sources     again = { 0 };
-    out->model = elaborate(e->sources->files.at[e->main->file->source].path, &again, &d, &opt);
-    if (!out->model) {
-        Diag *g0 = d.list.n ? &d.list.at[0] : NULL;
-        elab_error(e, 533, x->loc, "with these sizes %s is wrong: %s", g0 ? loc_text(e, g0->loc) : "the file", g0 ? g0->message : "");
-    } else {
-        out->step = -1;
-        for (uint32_t i = 0; i < out->model->steps.n; i++)
-            if (out->model->steps.at[i].name == name)
-                out->step = (int32_t)i;
-        out->model->sources = e->sources;
-    }
-    out->sizes = sizes;
-    diags_free(&d);
-    sources_free(&again);
-    return out->model != NULL;
-}
-
-/* assert: one more output of the test's graph that must be true */
-static void assert_check(Elab *e, const Stmt *s)
-{
-    Value v = eval(e, s->a);
-    v.loc = s->a->loc;
-    if (v.kind == VAL_NUM || v.kind == VAL_DIM) {
-        elab_error(e, 327, s->loc, "an assert is true or false, this is %s", describe(e, &v));
-        return;
-    }
-    Ref r = as_tensor(e, &v, "an assert");
-    if (!r)
-        return;
-    Type t = node_type(e->gs->g, r);
-    if (t.rank != 0 || t.dtype != DT_BOOL)
-        elab_error(e, 327, s->loc, "an assert is one bool, this is %s", type_text(e, &t));
-    else
-        vec_push(&e->gs->g->outputs, ((GraphOutput){ .name = "holds", .value = r, .loc = s->loc }));
-}
-
-void elaborate_test(Elab *e, const Item *it)
-{
-    Test       t = { .title = it->str, .loc = it->loc };
-    GraphState gs = { 0 };
-    graph_begin(e, &gs, GRAPH_CHECK, arena_printf(e->arena, "test.%u", it->loc.line));
-    Frame *f = frame_push(e, e->main, arena_printf(e->arena, "test \"%s\"", it->str), (Loc){ 0 });
-    for (uint32_t i = 0; i < it->body.n; i++) {
-        const Stmt *s = &it->body.at[i];
-        Check       c = { .loc = s->loc, .step = -1 };
-        refuse_hints(e, s, "a test");
-        if (s->kind == S_EXPR && s->a->kind == E_CALL && s->a->a->kind == E_NAME && !strcmp(s->a->a->str, "gradcheck")) {
-            GraphState *keep = e->gs;
-            e->gs = NULL;
-            if (gradient_check(e, s->a, &c))
-                vec_push(&t.checks, c);
-            e->gs = keep;
-        } else if (s->kind == S_ASSERT) {
-            assert_check(e, s);
-        } else if (s->kind == S_BIND && s->nnames == 1) {
-            scope_bind(e, s->names[0].name, eval(e, s->a));
-        } else {
-            elab_error(e, 534, s->loc, "a test holds gradcheck(...), assert and names bound by '='");
-        }
-    }
-    e->frame = f;
-    frame_pop(e);
-    Graph *g = graph_end(e);
-    if (g->outputs.n)
-        vec_push(&t.checks, ((Check){ .kind = CHECK_ASSERT, .loc = it->loc, .step = -1, .graph = g }));
-    else
-        graph_drop(e, g);
-    vec_push(&e->m->tests, t);
 }

@@ -49,7 +49,8 @@ typedef struct { const char *name; Graph *graph; Loc loc; Vec(Minimized) minimiz
 typedef struct { const char *name; Graph *graph; Loc loc; } Export;          /* outputs carry their pixel ranges */
 
 /* ---- a train block is a little program over steps ---- */
-typedef enum { T_CALL, T_REPEAT, T_EVERY, T_SAVE_IMAGES, T_CHECKPOINT, T_KEEP_BEST } TrainOp;
+typedef enum { T_CALL, T_REPEAT, T_EVERY, T_SAVE_IMAGES, T_CHECKPOINT, T_REPORT, T_KEEP_BEST } TrainOp;
+typedef enum { MEASURE_NUMBER, MEASURE_FRECHET, MEASURE_KERNEL } Measure;    /* of one value: itself; of two, features (n,d) and (m,d): runtime/metrics.h */
 typedef enum { V_NUM, V_DATA_NEXT, V_DATA_LAST, V_DATA_FIRST, V_RESULT, V_GRAPH } TrainValueKind;
 typedef struct TrainValue {
     TrainValueKind kind;
@@ -65,7 +66,9 @@ typedef struct TrainStmt {
     TrainValue *args; uint32_t nargs;
     uint32_t   *slots; uint32_t nslots;    /* T_CALL: where results go */
     int64_t     count; const char *unit;   /* T_REPEAT times; T_EVERY count and "steps" | "epochs" | "images" */
-    const char *path;              /* T_SAVE_IMAGES, T_CHECKPOINT: may hold {step}, {epoch} */
+    const char *path;              /* T_SAVE_IMAGES, T_CHECKPOINT, T_KEEP_BEST; T_SAVE_IMAGES: may hold {step}, {epoch} */
+    const char **names; uint32_t nnames;   /* T_REPORT: what args (one or two a measure) become; T_KEEP_BEST: the one report that counts */
+    Measure    *measures;          /* T_REPORT: one a name */
     int64_t     grid[2], keep;     /* T_SAVE_IMAGES (0: chosen), T_CHECKPOINT */
     double      lo, hi;            /* T_SAVE_IMAGES: which values are black and white, [-1, 1] unless said */
     struct TrainStmt *body; uint32_t nbody;

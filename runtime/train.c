@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "files.h"
 #include "image.h"
+#include "metrics.h"
 #include "progress.h"
 #include "safetensors.h"
 #include "signals.h"
@@ -16,6 +17,7 @@
 /* ---- a run ---- */
 
 typedef struct { const Graph *graph; Program *program; } Compiled;
+typedef struct { const Graph *graph; Tensor value; } Constant;
 
 typedef struct {
     Session    *s;
@@ -42,6 +44,10 @@ typedef struct {
     uint64_t    paced_pass, asked; /* asked: total without the limit */
     int64_t     stage;
     int64_t    *told;              /* by data set: how many unreadable items were named */
+    const TrainStmt *keeping;      /* keep_best, in a pass that came to it */
+    double      best;              /* what it keeps now, NAN: nothing yet */
+    Vec(Constant) constants;       /* features that are the same each time */
+    bool        told_few;          /* that a set is small for its features */
     char        label[128];        /* for the progress bar: "main", "grow lod=3" */
 } Run;
 
@@ -137,20 +143,23 @@ static void note_report(Run *r, const char *name, double v)
         }
 }
 
+static void add_column(Run *r, const char *name)
+{
+    for (uint32_t c = 0; c < r->columns.n; c++)
+        if (r->columns.at[c] == name)
+            return;
+    vec_push(&r->columns, name);
+}
+
 static void collect_columns(Run *r, const TrainStmt *b, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         collect_columns(r, b[i].body, b[i].nbody);
-        if (b[i].op != T_CALL)
-            continue;
-        const Graph *g = r->s->model->steps.at[b[i].step].graph;
-        for (uint32_t k = 0; k < g->reports.n; k++) {
-            bool known = false;
-            for (uint32_t c = 0; c < r->columns.n; c++)
-                known |= r->columns.at[c] == g->reports.at[k].name;
-            if (!known)
-                vec_push(&r->columns, g->reports.at[k].name);
-        }
+        const Graph *g = b[i].op == T_CALL ? r->s->model->steps.at[b[i].step].graph : NULL;
+        for (uint32_t k = 0; g && k < g->reports.n; k++)
+            add_column(r, g->reports.at[k].name);
+        for (uint32_t k = 0; b[i].op == T_REPORT && k < b[i].nnames; k++)
+            add_column(r, b[i].names[k]);
     }
 }
 
@@ -249,16 +258,22 @@ static SafeItem *all_vars(Run *r, uint32_t *n)
     return items;
 }
 
+static bool checkpoint_info(Run *r, CheckpointInfo *c)
+{
+    *c = (CheckpointInfo){ .stage = r->stage, .seed = r->s->options.seed, .step = r->before + r->pass, .stage_step = r->pass, .best = r->best, .model = r->s->hash };
+    snprintf(c->train, sizeof c->train, "%s", r->train->name);
+    c->epoch = r->epoch_steps ? (double)r->pass / (double)r->epoch_steps : 0;
+    for (uint32_t i = 0; i < r->s->model->datas.n; i++)
+        if (r->s->datas[i] && !checkpoint_note_data(c, r->s->model->datas.at[i].name, data_position(r->s->datas[i]), r->st))
+            return false;
+    return flush_log(r);
+}
+
 static bool save_checkpoint(Run *r)
 {
-    CheckpointInfo c = { .stage = r->stage, .seed = r->s->options.seed, .step = r->before + r->pass, .stage_step = r->pass, .best = NAN, .model = r->s->hash };
-    snprintf(c.train, sizeof c.train, "%s", r->train->name);
-    if (!flush_log(r))
+    CheckpointInfo c;
+    if (!checkpoint_info(r, &c))
         return false;
-    c.epoch = r->epoch_steps ? (double)r->pass / (double)r->epoch_steps : 0;
-    for (uint32_t i = 0; i < r->s->model->datas.n; i++)
-        if (r->s->datas[i] && !checkpoint_note_data(&c, r->s->model->datas.at[i].name, data_position(r->s->datas[i]), r->st))
-            return false;
     uint32_t  n;
     SafeItem *items = all_vars(r, &n);
     char     *path = NULL;
@@ -269,6 +284,29 @@ static bool save_checkpoint(Run *r)
         r->checkpoint_path = path;
         r->saved_at = r->pass;
     }
+    return ok;
+}
+
+/* After a pass that came to keep_best: the checkpoint of this pass, in the file's one place for it, when its number was reported and is lower than any before. */
+static bool keep_if_best(Run *r)
+{
+    const TrainStmt *t = r->keeping;
+    double           v = NAN;
+    for (uint32_t i = 0; t && i < r->columns.n; i++)
+        if (r->columns.at[i] == t->names[0] && r->fresh[i])
+            v = r->values[i];
+    if (isnan(v) || v >= r->best)
+        return true;
+    r->best = v;
+    CheckpointInfo c;
+    uint32_t       n;
+    SafeItem      *items = all_vars(r, &n);
+    char          *path = path_join(r->out, t->path);
+    bool           ok = checkpoint_info(r, &c) && checkpoint_write(path, &c, items, n, r->st);
+    if (ok)
+        say(r, "best %s so far: %.6g, kept in %s\n", t->names[0], v, path);
+    free(path);
+    free(items);
     return ok;
 }
 
@@ -327,6 +365,7 @@ static bool load_checkpoint(Run *r)
     if (ok) {
         r->pass = r->saved_at = c.stage_step;
         r->before = c.step - c.stage_step;
+        r->best = c.best;
         r->s->options.seed = c.seed;
         for (uint32_t i = 0; i < r->s->model->nets.n; i++)
             r->s->ready[i] = r->s->ready[i] || !r->s->model->nets.at[i].frozen;
@@ -412,6 +451,76 @@ static bool save_images(Run *r, const TrainStmt *t)
     return ok;
 }
 
+/* Is a graph's value the same in every pass? It reads first items of data and weights that nothing changes. */
+static bool is_constant(const Run *r, const TrainValue *v)
+{
+    const Model *m = r->s->model;
+    for (uint32_t i = 0; i < v->nargs; i++)
+        if (v->args[i].kind != V_DATA_FIRST)
+            return false;
+    for (uint32_t i = 1; i < v->graph->nodes.n; i++) {
+        const Node *n = node(v->graph, i);
+        const Var  *var = n->op == OP_var ? &m->vars.at[node_attrs(v->graph, i)[0]] : NULL;
+        if (n->op == OP_runtime || ((n->op == OP_normal || n->op == OP_uniform) && !node_attrs(v->graph, i)[1]))
+            return false;
+        if (var && var->kind != VAR_LET && !(var->net >= 0 && m->nets.at[var->net].frozen))
+            return false;
+    }
+    return true;
+}
+
+static bool evaluate_features(Run *r, const TrainValue *v, Tensor *out)
+{
+    for (uint32_t i = 0; i < r->constants.n; i++)
+        if (r->constants.at[i].graph == v->graph) {
+            r->graph_runs++;       /* later graphs of the pass draw the same random numbers as when this one is run: after a resume */
+            return tensor_copy(out, &r->constants.at[i].value, r->constants.at[i].value.dtype, r->st);
+        }
+    if (!evaluate(r, v, out))
+        return false;
+    Constant c = { .graph = v->graph };
+    if (!is_constant(r, v) || !tensor_copy(&c.value, out, out->dtype, r->st))
+        return !r->st->failed;
+    vec_push(&r->constants, c);
+    return true;
+}
+
+static bool measure_sets(Run *r, const char *name, Measure m, const TrainValue *args, double *v)
+{
+    Tensor sets[2] = { 0 };
+    Status why = { 0 };
+    double error;
+    bool   ok = evaluate_features(r, &args[0], &sets[0]) && evaluate_features(r, &args[1], &sets[1]);
+    if (ok && !(m == MEASURE_FRECHET ? frechet_distance(&sets[0], &sets[1], v, &why) : kernel_distance(&sets[0], &sets[1], v, &error, &why)))
+        ok = status_fail(r->st, "report %s: %s", name, why.message);
+    for (int i = 0; i < 2 && ok && m == MEASURE_FRECHET; i++)
+        if (!r->told_few && sets[i].shape[0] <= sets[i].shape[1]) {
+            say(r, "note: report %s: %lld items are too few for the covariance of %lld features: compare it with values of as many items only\n", name, (long long)sets[i].shape[0],
+                (long long)sets[i].shape[1]);
+            r->told_few = true;
+        }
+    tensor_free(&sets[0]);
+    tensor_free(&sets[1]);
+    return ok;
+}
+
+static bool report(Run *r, const TrainStmt *t)
+{
+    const TrainValue *args = t->args;
+    for (uint32_t i = 0; i < t->nnames; i++) {
+        Tensor one = { 0 };
+        double v = NAN;
+        bool   number = t->measures[i] == MEASURE_NUMBER, ok = number ? evaluate(r, args, &one) : measure_sets(r, t->names[i], t->measures[i], args, &v);
+        if (ok)
+            note_report(r, t->names[i], number ? tensor_get(&one, 0) : v);
+        tensor_free(&one);
+        if (!ok)
+            return false;
+        args += number ? 1 : 2;
+    }
+    return true;
+}
+
 static bool run_block(Run *r, const TrainStmt *b, uint32_t n, bool *save)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -431,9 +540,14 @@ static bool run_block(Run *r, const TrainStmt *b, uint32_t n, bool *save)
         case T_SAVE_IMAGES:
             ok = save_images(r, t);
             break;
+        case T_REPORT:
+            ok = report(r, t);
+            break;
         case T_CHECKPOINT:
-        case T_KEEP_BEST:
             *save = true;          /* when the pass is whole: it is then that a run can go on from */
+            break;
+        case T_KEEP_BEST:
+            r->keeping = t;
             break;
         }
         if (!ok)
@@ -567,6 +681,7 @@ static bool one_stage(Run *r, bool resume)
     while (ok && r->pass < r->total && in_time && !signals_caught()) {
         bool save = false;
         r->graph_runs = 0;
+        r->keeping = NULL;
         memset(r->fresh, 0, r->columns.n);
         ok = run_block(r, r->train->body, r->train->nbody, &save);
         if (!ok)
@@ -576,7 +691,8 @@ static bool one_stage(Run *r, bool resume)
         tell_bad_items(r);
         if (r->progress)
             progress_step(r->progress, r->pass, r->columns.at, r->values, r->columns.n);
-        if (save)
+        ok = keep_if_best(r);
+        if (ok && save)
             ok = save_checkpoint(r);
         in_time = has_time(r);
     }
@@ -595,6 +711,9 @@ static void stage_free(Run *r)
         tensor_free(&r->slots[i]);
     free(r->slots), free(r->values), free(r->fresh), free(r->told);
     r->slots = NULL, r->values = NULL, r->fresh = NULL, r->told = NULL;
+    for (uint32_t i = 0; i < r->constants.n; i++)
+        tensor_free(&r->constants.at[i].value);
+    vec_free(&r->constants);
     vec_free(&r->programs);
     vec_free(&r->columns);
     if (r->log)
@@ -692,6 +811,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
         }
         r.stage = stage;
         r.pass = 0;
+        r.best = NAN;
         r.saved_at = UINT64_MAX;
         ok = one_stage(&r, resume);
         resume = false;
