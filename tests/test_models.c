@@ -1,6 +1,6 @@
 /* test_models.c - every file of graphs/models, each by its row below:
  *   `pastiche check --json` shows the papers' numbers of parameters; `pastiche fmt --check` would change nothing; `pastiche test` passes, with gradient checks;
- *   each train block takes three passes on made-up pictures, natively and on the float64 reference: the same finite losses, the same updates within a tenth,
+ *   each train block takes three passes on made-up pictures, natively and on the float64 reference: the same finite losses, the same updates,
  *   sample pictures and checkpoints written;
  *   every export that takes a picture of any size takes one of 130x517 and gives finite numbers.
  * Frozen networks get random weights. A file without a row fails, as does a row without a file, and a model that graphs/README.md does not list.
@@ -32,11 +32,13 @@ typedef struct {
 static const Row rows[] = {
     { "acgan", "w=2 side=16 batch=4", { { NULL, "G", 1050985 }, { NULL, "D", 103243 } } },
     { "cgan", "batch=8", { { NULL, "G", 1757412 }, { NULL, "D", 1055845 } } },
+    { "cyclegan", "w=2 blocks=1 size=32 count=4 kept=2", { { NULL, "G", 11378179 }, { NULL, "F", 11378179 }, { NULL, "DX", 2764737 }, { NULL, "DY", 2764737 } } },
     { "dcgan", "w=4 batch=4", { { NULL, "G", 3576704 }, { NULL, "D", 2765568 } } },
     { "johnson", "w=4 features=2 size=32 batch=2", { { NULL, "G", 1679235 }, { "w=16", "G", 424899 } } },
-    { "photo2comic", "w=4 blocks=1 size=32 count=16 batch=2", { { NULL, "G", 183275 }, { NULL, "D", 43633 } } },
     { "pggan", "top=2 most=4 nz=4 base=16 batch=4 group=2",
       { { "top=8", "G", 23079115 }, { "top=8", "D", 23087249 }, { "top=6", "G", 23044309 }, { "top=6", "D", 23052353 }, { "top=5", "G", 22933394 }, { "top=5", "D", 22941313 } } },
+    { "photo2comic", "w=4 blocks=1 size=32 count=16 batch=2", { { NULL, "G", 183275 }, { NULL, "D", 43633 } } },
+    { "pix2pix", "w=2 levels=6 size=64 count=4 batch=2", { { NULL, "G", 54414019 }, { "levels=7 size=128", "G", 41829059 }, { NULL, "D", 2768705 } } },
     { "stylegan2", "res=16 base=128 most=16 nz=8 depth=3 batch=8",
       { { "res=1024 base=32768", "G", 30370060 }, { "res=1024 base=32768", "D", 29012513 }, { "res=256", "G", 24767458 }, { "res=256", "D", 24001089 }, { "res=256 depth=2", "G", 23191522 } } },
     { "wgan_gp", "w=2 levels=3 batch=3", { { NULL, "G", 8541443 }, { NULL, "D", 9816577 } } },
@@ -251,7 +253,20 @@ static void compare_losses(const char *what, const Table *got, const Table *want
     printf("%s: losses within %.1e of the reference in the first pass, %.1e later\n", what, worst[0], worst[1]);
 }
 
-/* Every trained net moved, and natively as on the reference. */
+/* The second moments of a parameter's gradient, as Adam and its kin keep them; NULL: the optimiser has none. */
+static const Tensor *moments_of(const Session *s, const char *parameter)
+{
+    for (uint32_t i = 0; i < s->model->vars.n; i++) {
+        const Var  *v = &s->model->vars.at[i];
+        const char *at = v->kind == VAR_OPT ? strstr(v->name, ".v.") : NULL;
+        if (at && !strcmp(at + 3, parameter))
+            return &s->vars[i];
+    }
+    return NULL;
+}
+
+/* Every trained net moved, and natively as on the reference. Each number counts as much as its gradient is large: one that is zero but for rounding (a bias before
+ * a normalisation) Adam moves this way or that. */
 static void compare_updates(const Row *row, const char *what, Session *got, Session *want)
 {
     Small start = { 0 };
@@ -266,15 +281,16 @@ static void compare_updates(const Row *row, const char *what, Session *got, Sess
             const Var *v = &got->model->vars.at[i];
             if (v->net != (int32_t)n || v->kind != VAR_PARAM || got->model->nets.at[n].frozen)
                 continue;
+            const Tensor *moments = moments_of(want, v->name);
             for (int64_t k = 0; k < tensor_count(&got->vars[i]); k++) {
-                double a = tensor_get(&start.s.vars[i], k), x = tensor_get(&got->vars[i], k), y = tensor_get(&want->vars[i], k);
-                off += (x - y) * (x - y);
-                norm += (y - a) * (y - a);
+                double a = tensor_get(&start.s.vars[i], k), x = tensor_get(&got->vars[i], k), y = tensor_get(&want->vars[i], k), weight = moments ? tensor_get(moments, k) : 1;
+                off += weight * (x - y) * (x - y);
+                norm += weight * (y - a) * (y - a);
             }
         }
         if (norm > 0)
             printf("%s: %s: updates differ by %.1e of their norm\n", what, got->model->nets.at[n].name, sqrt(off / norm));
-        CHECK(off <= 0.01 * norm, "%s: the updates of %s differ by %.1e of their norm", what, got->model->nets.at[n].name, sqrt(off / norm));
+        CHECK(off <= 0.05 * 0.05 * norm, "%s: the updates of %s differ by %.1e of their norm", what, got->model->nets.at[n].name, sqrt(off / norm));
         moved |= norm > 0;
     }
     CHECK(moved || start.s.model->vars.n != got->model->vars.n, "%s: no weight moved", what);
