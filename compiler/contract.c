@@ -327,14 +327,11 @@ static LLVMValueRef zero_padding(Result *r, LLVMValueRef v, LLVMValueRef cb)
     return LLVMBuildSelect(e->b, tail_mask(e, left, vec), v, zero_acc(e), "");
 }
 
-void result_store(Result *r, LLVMValueRef acc, const At4 *at)
+static LLVMValueRef result_addr(const Result *r, const At4 *at)
 {
     Emit        *e = r->e;
     LLVMValueRef off;
-    if (r->epilogue)
-        acc = r->epilogue(r->ctx, e, acc, at);
     if (r->rank == 4 && at->cb) {
-        acc = zero_padding(r, acc, at->cb);
         off = view_off(e, &r->view, at->n, at->cb, at->h, at->w);
     } else if (r->rank == 4) {
         off = view_off(e, &r->view, i_div(e, at->n, r->chans), i_rem(e, at->n, r->chans), at->h, at->w);
@@ -342,7 +339,27 @@ void result_store(Result *r, LLVMValueRef acc, const At4 *at)
         LLVMValueRef row = at->n ? i_mad(e, at->n, r->rows, at->h) : at->h;
         off = i_mad(e, row, r->cols, at->w);
     }
-    vec_store_mask(e, acc, addr(e, r->view.base, off), at->mask);
+    return addr(e, r->view.base, off);
+}
+
+void result_store(Result *r, LLVMValueRef acc, const At4 *at)
+{
+    Emit *e = r->e;
+    if (r->epilogue)
+        acc = r->epilogue(r->ctx, e, acc, at);
+    if (r->rank == 4 && at->cb)
+        acc = zero_padding(r, acc, at->cb);
+    vec_store_mask(e, acc, result_addr(r, at), at->mask);
+}
+
+void result_ahead(Result *r, const At4 *at)
+{
+    Emit *e = r->e;
+    e->ahead = true;
+    if (r->epilogue)
+        r->epilogue(r->ctx, e, zero_acc(e), at);
+    prefetch(e, result_addr(r, at), true);
+    e->ahead = false;
 }
 
 /* Halves are added, two vectors becoming one, until one is left; then its own halves. */

@@ -87,6 +87,7 @@ typedef struct {
 } Result;
 Result result_of(Emit *e, const ContractPlan *p, int buf, Layout out, Epilogue epilogue, void *ctx);
 void   result_store(Result *r, LLVMValueRef acc, const At4 *at);
+void   result_ahead(Result *r, const At4 *at);     /* prefetches what result_store will touch there */
 
 int  use_buf(Emit *e, Ref value, Layout l, bool write, Dim elems);     /* adds the buffer to the kernel: value 0 is scratch (or packed) memory */
 LLVMValueRef table_at(Emit *e, const int64_t *v, int n, LLVMValueRef i);   /* v[i]: a constant when all are equal */

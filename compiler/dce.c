@@ -43,6 +43,8 @@ void copy_lists(Graph *to, const Graph *g, const Ref *map)
     to->loc = g->loc;
     for (uint32_t i = 0; i < g->likely.n; i++)
         vec_push(&to->likely, g->likely.at[i]);
+    for (uint32_t i = 0; i < g->trained.n; i++)
+        vec_push(&to->trained, g->trained.at[i]);
     for (uint32_t i = 1; i < g->chains.n; i++)
         vec_push(&to->chains, g->chains.at[i]);
     for (uint32_t i = 1; i < g->hints.n; i++)

@@ -300,6 +300,12 @@ void fence_past(Emit *e)
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, NULL, 0, "");
 }
 
+void prefetch(Emit *e, LLVMValueRef p, bool write)
+{
+    LLVMValueRef args[] = { p, LLVMConstInt(t_i32(e), write, 0), LLVMConstInt(t_i32(e), 2, 0), LLVMConstInt(t_i32(e), 1, 0) };
+    intrinsic(e, "llvm.prefetch", t_ptr(e), 4, args);
+}
+
 LLVMValueRef vec_load(Emit *e, LLVMValueRef p, int lanes)
 {
     return load_of(e, t_vec(t_f32(e), lanes), p, 4);

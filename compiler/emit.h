@@ -62,6 +62,7 @@ LLVMValueRef load(Emit *e, LLVMValueRef p);                                     
 /* Past the caches, for much that is not read soon: p is a multiple of the vector's bytes. fence_past makes such stores visible to other threads. */
 void         store_past(Emit *e, LLVMValueRef v, LLVMValueRef p);
 void         fence_past(Emit *e);
+void         prefetch(Emit *e, LLVMValueRef p, bool write);                          /* into the second-level cache, if that is where the target keeps what comes soon */
 LLVMValueRef load_of(Emit *e, LLVMTypeRef type, LLVMValueRef p, unsigned align);     /* any type */
 void         store(Emit *e, LLVMValueRef v, LLVMValueRef p);                         /* scalar or vector, aligned to its element */
 LLVMValueRef vec_load(Emit *e, LLVMValueRef p, int lanes);

@@ -1,8 +1,9 @@
 /* fuse_keep.c - what depends on weights only and is the same from pass to pass: packed and transformed weights, their norms.
  *
- * In a graph that writes no variable (an export), a kernel is constant when all it reads are variables and results of constant kernels, and what it writes
- * has one size. What others read of its results stands in memory that the program keeps (HOME_KEPT) instead of in the arena. Constant kernels run again when
- * the caller says that variables have changed (RunState.weights), or says nothing.
+ * A kernel is constant when all it reads are variables and results of constant kernels, and what it writes has one size. In a graph that writes no variable (an
+ * export) all variables count, in a step those that no step writes (Graph.trained): the weights of a perceptual network. What others read of its results stands
+ * in memory that the program keeps (HOME_KEPT) instead of in the arena. Constant kernels run again when the caller says that such variables have changed
+ * (RunState.weights, .frozen), or says nothing.
  */
 #include "fuse.h"
 
@@ -10,6 +11,14 @@
 
 /* Of buffers: written by a constant kernel; written by another; read by another. */
 typedef struct { const Fusion *f; bool *made, *spoiled, *wanted; } Keep;
+
+static bool may_change(const Graph *g, uint32_t var)
+{
+    for (uint32_t i = 0; i < g->trained.n && g->writes.n; i++)
+        if (g->trained.at[i] == var)
+            return true;
+    return false;
+}
 
 static bool fixed_size(const Fusion *f, uint32_t b, int64_t *elems)
 {
@@ -21,7 +30,8 @@ static bool is_constant(const Keep *q, const Touch *t)
     int64_t elems;
     if (t->write)
         return !q->spoiled[t->buffer] && fixed_size(q->f, t->buffer, &elems);
-    return q->f->buffers.at[t->buffer].home == HOME_VAR || (q->made[t->buffer] && !q->spoiled[t->buffer]);
+    const Buffer *b = &q->f->buffers.at[t->buffer];
+    return b->home == HOME_VAR ? !may_change(q->f->g, b->index) : q->made[t->buffer] && !q->spoiled[t->buffer];
 }
 
 static void note(Keep *q, const Touch *t, bool constant)
@@ -61,7 +71,7 @@ static void find_constants(Keep *q, Fusion *f)
 void keep_constants(Fusion *f)
 {
     uint32_t n = f->buffers.n;
-    if (f->g->writes.n || !pass_on(f->target->off, PASS_keep))
+    if (!pass_on(f->target->off, PASS_keep))
         return;
     Keep q = { .f = f };
     for (uint32_t i = 0; i < f->kernels.n; i++)

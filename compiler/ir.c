@@ -70,6 +70,7 @@ void graph_free(Graph *g)
     vec_free(&g->asserts);
     vec_free(&g->checks);
     vec_free(&g->likely);
+    vec_free(&g->trained);
     free(g->buckets);
     free(g);
 }

@@ -122,6 +122,7 @@ struct Graph {
     Vec(GraphAssert) asserts;
     Vec(GraphCheck)  checks;
     Vec(DimBind) likely;           /* sizes that algorithms are chosen for; what is computed holds for all */
+    Vec(uint32_t) trained;         /* variables that steps write, this graph or others of its file: what is made of any other alone may be kept while this one trains */
     uint32_t   *buckets, nbuckets; /* hash-cons table */
     Loc         loc, use;          /* given to nodes made from now on */
     uint32_t    chain, hint;

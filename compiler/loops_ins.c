@@ -183,12 +183,18 @@ static LLVMValueRef load_lanes(Walk *w, int buf, const Lanes *x, LLVMValueRef ma
     LLVMValueRef base = base_of(w, buf);
     if (unit_step(x)) {
         LLVMValueRef p = addr_of(e, t, base, x->base);
+        if (e->ahead) {
+            prefetch(e, p, false);
+            return LLVMConstNull(vt);
+        }
         if (!mask)
             return load_of(e, vt, p, align);
         LLVMTypeRef  over[] = { vt, t_ptr(e) };
         LLVMValueRef args[] = { p, LLVMConstInt(t_i32(e), align, 0), walk_widen(w, mask), LLVMConstNull(vt) };
         return call_typed(e, "llvm.masked.load", over, 2, args, 4);
     }
+    if (e->ahead)
+        return LLVMConstNull(vt);
     LLVMValueRef off = x->vec;
     if (x->step) {
         LLVMValueRef steps = LLVMBuildMul(e->b, c_ramp(e, w->lanes), splat(e, x->step, w->lanes), "");
@@ -241,6 +247,10 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
     LLVMTypeRef vt = LLVMTypeOf(v);
     if (unit_step(&x)) {
         LLVMValueRef p = addr_of(e, t, base, x.base);
+        if (e->ahead) {
+            prefetch(e, p, true);
+            return;
+        }
         if (!w->tail) {
             LLVMSetAlignment(LLVMBuildStore(e->b, v, p), align);
             return;
@@ -250,6 +260,8 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
         call_typed(e, "llvm.masked.store", over, 2, args, 4);
         return;
     }
+    if (e->ahead)
+        return;
     assert(x.step || x.vec);
     LLVMValueRef off = x.vec;
     if (x.step) {

@@ -75,6 +75,7 @@ typedef struct Emit {
     Vec(LLVMValueRef) arg_values, buf_values;       /* args and buffer bases, loaded once in the entry block (dim_value, buf_base of emit.h) */
     LLVMBasicBlockRef entry;                        /* allocas and argument loads go here */
     LLVMDIBuilderRef di; LLVMMetadataRef di_function;   /* debug_code.c; NULL without */
+    bool           ahead;          /* an epilogue is emitted for its addresses only: loads and stores of vectors are prefetches, results mean nothing */
 } Emit;
 
 /* Where an element or vector of elements stands, as LLVM i64 values. For rank-4 blocked values lanes run over c = cb*V .. cb*V+V-1;

@@ -23,7 +23,7 @@ struct pastiche_model {
     Session session;
     Status  st;
     Vec(pastiche_program *) programs;
-    uint64_t weights;              /* how often variables have changed: RunState.weights */
+    uint64_t weights, given;       /* how often variables have changed, and how often otherwise than by a step: RunState.weights, .frozen */
 };
 
 const char *pastiche_error(const pastiche_model *m)
@@ -82,10 +82,16 @@ void pastiche_free(pastiche_model *m)
 
 /* ---- weights ---- */
 
+static void weights_given(pastiche_model *m)
+{
+    m->weights++;
+    m->given++;
+}
+
 bool pastiche_read_weights(pastiche_model *m, const char *net, const char *path)
 {
     m->st = (Status){ 0 };
-    m->weights++;
+    weights_given(m);
     return settle(m, session_read_weights(&m->session, net, path, NULL, &m->st));
 }
 
@@ -151,7 +157,7 @@ bool pastiche_set(pastiche_model *m, const char *name, const pastiche_tensor *va
     borrow(value, &v);
     if (v.rank != t->rank || memcmp(v.shape, t->shape, sizeof(int64_t) * (size_t)t->rank))
         return status_fail(&m->st, "'%s': the shapes differ", name);
-    m->weights++;
+    weights_given(m);
     return tensor_copy(t, &v, t->dtype, &m->st);
 }
 
@@ -250,7 +256,7 @@ bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pas
     if (!session_prepare(&m->session, p->graph, &m->st))
         return false;
     Tensor  *in = xmalloc(((size_t)n + 1) * sizeof *in), *out = xmalloc((nout + 1) * sizeof *out), *reports = xmalloc((nrep + 1) * sizeof *reports);
-    RunState rs = { .rng = { m->session.options.seed, (uint32_t)p->runs }, .weights = m->weights + 1 };
+    RunState rs = { .rng = { m->session.options.seed, (uint32_t)p->runs }, .weights = m->weights + 1, .frozen = m->given + 1 };
     for (int i = 0; i < n; i++)
         borrow(&inputs[i], &in[i]);
     rs.runtime[RT_STEP] = (double)p->runs;

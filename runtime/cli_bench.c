@@ -63,7 +63,7 @@ static bool pass(Bench *b)
 {
     uint32_t nout = b->g->outputs.n, nrep = b->g->reports.n;
     Tensor  *out = xmalloc((nout + nrep + 1) * sizeof *out), *reports = out + nout;
-    RunState rs = { .rng = { b->s.options.seed, b->runs }, .weights = 1 + (b->g->writes.n ? b->runs : 0) };
+    RunState rs = { .rng = { b->s.options.seed, b->runs }, .weights = 1, .frozen = 1 };
     Status   st = { 0 };
     rs.runtime[RT_STEP] = b->runs++;
     rs.runtime[RT_EPOCH_STEPS] = 1;

@@ -14,6 +14,7 @@ typedef struct {
     double runtime[RT_T + 1];      /* step, epoch, progress, epoch_steps, t */
     Rng    rng;
     uint64_t weights;              /* changes whenever variables do: with the number of the pass before, what depends on them alone is not computed again; 0: not known */
+    uint64_t frozen;               /* for a graph that writes variables: changes whenever those do that no step of the file writes; 0: not known */
     bool   check_finite;           /* a report or write that is not finite fails the run, naming the node where that began */
 } RunState;
 

@@ -599,7 +599,7 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
     bool ok = begin_pass(&q, rs);
     if (ok) {
         guards_hold(&q, true);
-        run_kernels(&q, rs ? rs->weights : 0);
+        run_kernels(&q, !rs ? 0 : p->g->writes.n ? rs->frozen : rs->weights);
         ok = guards_hold(&q, false) && check_flags(&q) && check_asserts(&q);
     }
     if (ok && p->profile)

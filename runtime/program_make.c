@@ -18,11 +18,22 @@ static void expect_batch(Graph *g, const Tensor *first)
     }
 }
 
+/* What steps write, so that a step may keep what is made of other weights (a frozen net's). */
+static void note_trained(Graph *g, const Model *m)
+{
+    for (uint32_t i = 0; m && i < m->steps.n; i++)
+        for (uint32_t j = 0; j < m->steps.at[i].graph->writes.n; j++)
+            vec_push(&g->trained, m->steps.at[i].graph->writes.at[j].var);
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        vec_push(&g->trained, g->writes.at[i].var);
+}
+
 Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *first, const Target *t, Status *st)
 {
     Graph *c = graph_clone(g), *kept = c;      /* in the order of the text: a gradient of weights then comes beside the gradient it is made of, not at the end */
     c->sources = g->sources ? g->sources : m ? m->sources : NULL;
     simplify_without(c, o->off);
+    note_trained(c, m);
     if (first)
         expect_batch(c, first);
     if (!pass_on(o->off, PASS_remat))

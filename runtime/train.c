@@ -74,7 +74,7 @@ static uint64_t count_runs(const TrainStmt *b, uint32_t n)
 
 static RunState run_state(Run *r)
 {
-    RunState rs = { .rng = { r->s->options.seed, (uint32_t)(1 + (r->before + r->pass) * r->runs_a_pass + r->graph_runs++) }, .check_finite = true };
+    RunState rs = { .rng = { r->s->options.seed, (uint32_t)(1 + (r->before + r->pass) * r->runs_a_pass + r->graph_runs++) }, .check_finite = true, .frozen = 1 };
     rs.runtime[RT_STEP] = (double)r->pass;
     rs.runtime[RT_EPOCH] = r->epoch_steps ? (double)(r->pass / r->epoch_steps) : 0;
     rs.runtime[RT_PROGRESS] = r->total ? (double)r->pass / (double)r->total : 0;
