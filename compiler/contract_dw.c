@@ -26,7 +26,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { WANT_TASKS = 16, BLOCK_BYTES = 96 << 10, MOST_TAPS = 256, MOST_SUMS = 1 << 15 };
+enum { WANT_TASKS = 16, BLOCK_BYTES = 56 << 10, MOST_TAPS = 256, MOST_SUMS = 1 << 15 };
 
 /* How pixels are cut: blocks of `images` whole pictures, or of `rows` rows of one. */
 typedef struct { int64_t images, rows; } Cut;
