@@ -91,7 +91,8 @@ struct Frame {
     const char *iteration;         /* "" or ".0.2": indices of the repeats around, appended to labels */
     const char *iteration_text;    /* "i = 1" or NULL */
     Loc         call;
-    const Args *init;              /* initialisers that replace those of param statements */
+    const Args *init;              /* initialisers that replace those of param statements, */
+    FileScope  *init_file;         /* and the file that says so: its names count in them, after the layer's own */
     bool        returned;
     Value       result;
     struct OptimizerRun *optimizer;

@@ -272,6 +272,7 @@ Value apply_layer(Elab *e, Layer *l, const Call *c, const char *path, int32_t ne
     f->in_module = true;
     f->naming = module_naming(e, d);
     f->init = find_init(e, site_file, d->name);
+    f->init_file = site_file;
     e->layer_depth += unit;
     for (uint32_t i = 0; i < d->item->mparams.n; i++)
         scope_bind_here(e, d->item->mparams.at[i].name, l->args[i]);

@@ -176,7 +176,11 @@ static int32_t new_variable(Elab *e, const Stmt *s, bool is_state, const char *n
         return ema_var(e, net, var >= 0 ? var : new_variable(e, s, is_state, base, t, ema));
     }
     int32_t var = make_var(e, is_state ? VAR_STATE : VAR_PARAM, name, t, net, s->loc);
-    init_var(e, var, is_state ? s->a : initialiser(e, s), name);
+    const Expr *start = is_state ? s->a : initialiser(e, s);
+    FileScope  *own = e->frame->file;
+    e->frame->file = start == s->a ? own : e->frame->init_file;
+    init_var(e, var, start, name);
+    e->frame->file = own;
     return var;
 }
 

@@ -131,28 +131,35 @@ static void test_manual(void)
     free(manual);
 }
 
-static int test_blocks(const char *folder)
+/* The number of its test blocks. */
+static int test_file(const char *path)
+{
+    Session        s;
+    Status         st = { 0 };
+    SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE }, .tests = true };
+    uint32_t       passed = 0, failed = 0;
+    Text           out = { 0 };
+    bool           ok = session_open(&s, path, &o, &st);
+    CHECK(ok, "%s: %s", path, st.message);
+    if (!ok)
+        print_diags(&s);
+    ok = ok && run_tests(&s, &passed, &failed, &out);
+    CHECK(ok && passed > 0, "%s: %u checks passed, %u failed\n%s", path, passed, failed, out.at ? out.at : "");
+    int blocks = ok ? (int)s.model->tests.n : 0;
+    printf("%-28s %u checks\n", strrchr(path, '/') + 1, passed);
+    text_free(&out);
+    session_close(&s);
+    return blocks;
+}
+
+static int test_folder(const char *folder)
 {
     struct dirent **names;
     int             n = scandir(folder, &names, is_graph, alphasort), blocks = 0;
     for (int i = 0; i < n; i++) {
-        char           path[512];
-        Session        s;
-        Status         st = { 0 };
-        SessionOptions o = { .exec = { .backend = BACKEND_REFERENCE }, .tests = true };
-        uint32_t       passed = 0, failed = 0;
-        Text           out = { 0 };
+        char path[512];
         snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
-        bool ok = session_open(&s, path, &o, &st);
-        CHECK(ok, "%s: %s", path, st.message);
-        if (!ok)
-            print_diags(&s);
-        ok = ok && run_tests(&s, &passed, &failed, &out);
-        CHECK(ok && passed > 0, "%s: %u checks passed, %u failed\n%s", path, passed, failed, out.at ? out.at : "");
-        blocks += ok ? (int)s.model->tests.n : 0;
-        printf("%-28s %u checks\n", names[i]->d_name, passed);
-        text_free(&out);
-        session_close(&s);
+        blocks += test_file(path);
         free(names[i]);
     }
     if (n >= 0)
@@ -187,6 +194,7 @@ int main(void)
     test_manual();
     test_lbfgs();
     test_counts();
-    CHECK(test_blocks(SOURCE_DIR "/graphs/std") >= 9, "too few test blocks in graphs/std");
+    CHECK(test_folder(SOURCE_DIR "/graphs/std") >= 9, "too few test blocks in graphs/std");
+    test_file(SOURCE_DIR "/tests/graphs/init_names.graph");
     return check_done();
 }
