@@ -1,5 +1,6 @@
 #!/bin/sh
-# test_cli_stages.sh PASTICHE TOOLS - `stages`: a train block once for each value of a const. What carries over, what starts afresh, and going on in any stage.
+# test_cli_stages.sh PASTICHE TOOLS - `stages`: a train block once for each value of a const. What carries over, what starts afresh, and going on in any stage;
+# then a progressive GAN that fades new layers in (graphs/models/pggan.graph).
 set -u
 . tests/cli.sh
 grow=tests/cli/grow.graph                       # 12 passes a stage, lod 0, 1, 2
@@ -55,6 +56,27 @@ for backend in ${BACKENDS:-reference native}; do
         same "$work/whole/pictures/000036.png" "$work/part/pictures/000036.png"
     done
 done
+
+# ---- pggan itself, from 8x8 to 16x16: new layers fade in, a stop in the middle of the second fade changes no bit, the picture is of the last stage ----
+sed -e 's/stages lod in 0/stages lod in 1/' -e 's/every 500 steps/every 5 steps/' -e 's/every 1000 steps/every 3 steps/' -e 's/keep: 2/keep: 9/' \
+    -e 's|images("data/pictures", |scenes(look: comic, count: 12, |' graphs/models/pggan.graph >"$work/pggan.graph"
+PASTICHE_CACHE=$work/cache              # three runs of the same kernels
+small="--set most=4 --set nz=4 --set base=16 --set batch=4 --set group=2"
+expect 0 "$pastiche" train "$work/pggan.graph" --set top=2 $small --steps 8 --out "$work/pggan"
+silent
+prints "grow lod=1  8/8" "grow lod=2  8/8"
+expect 0 test "$(column "$work/pggan" alpha | tr '\n' ' ')" = "0 0.25 0.5 0.75 1 1 1 1 0 0.25 0.5 0.75 1 1 1 1 "
+exists "$work/pggan/samples/000005.png" "$work/pggan/samples/000013.png"
+mkdir -p "$work/again/checkpoints"
+cp "$work/pggan/checkpoints/step-00000011.safetensors" "$work/again/checkpoints/"
+head -n 12 "$work/pggan/losses.csv" >"$work/again/losses.csv"
+expect 0 "$pastiche" train "$work/pggan.graph" --set top=2 $small --steps 8 --out "$work/again" --resume "$work/again"
+prints "at step 11"
+same "$work/pggan/weights.safetensors" "$work/again/weights.safetensors"
+same "$work/pggan/losses.csv" "$work/again/losses.csv"
+expect 0 "$pastiche" run "$work/pggan.graph" sample normal:1 --count 2 --set top=2 $small --weights "$work/pggan/weights.safetensors" -o "$work/grown.npy"
+expect 0 grep -qa '(2, 3, 16, 16)' "$work/grown.npy"
+PASTICHE_CACHE=off
 
 # ---- a stage in which the file is wrong is named, with what is wrong ----
 sed 's/stages lod in 0\.\.2/stages lod in 0..9/' "$grow" >"$work/far.graph"
