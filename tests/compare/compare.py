@@ -8,15 +8,31 @@ number of threads for all. Peak memory is the largest resident set of a fresh pr
 import argparse, json, math, os, platform, resource, statistics, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# name: (graph, step or export, sizes, peers' builder, is a training step)
+# name: (graph, step or export, sizes, the peers' unit in terms of models.py, is a training step, options of pastiche)
 WORK = {
-    'johnson_infer_512':   ('johnson.graph', 'infer', ['photo=1x3x512x512'], 'w_johnson_infer', False),
-    'cyclegan_infer_256':  ('cyclegan.graph', 'infer', ['photo=1x3x256x256'], 'w_cyclegan_infer', False),
-    'dcgan_infer_64':      ('dcgan.graph', 'infer', ['z=64x100x1x1'], 'w_dcgan_infer', False),
-    'dcgan_train_32':      ('dcgan.graph', 'train', ['x=32x3x64x64', 'z=32x100x1x1'], 'w_dcgan_train', True),
-    'johnson_train_256x2': ('johnson.graph', 'train', ['x=2x3x256x256'], 'w_johnson_train', True),
-    'mlp_gan_train_128':   ('mlp_gan.graph', 'train', ['x=128x784', 'z=128x100'], 'w_mlp_gan_train', True),
+    'johnson_infer_512':   ('johnson.graph', 'infer', ['photo=1x3x512x512'], 'w_johnson_infer()', False, []),
+    'cyclegan_infer_256':  ('cyclegan.graph', 'infer', ['photo=1x3x256x256'], 'w_cyclegan_infer()', False, []),
+    'dcgan_infer_64':      ('dcgan.graph', 'infer', ['z=64x100x1x1'], 'w_dcgan_infer()', False, []),
+    'dcgan_train_32':      ('dcgan.graph', 'train', ['x=32x3x64x64', 'z=32x100x1x1'], 'w_dcgan_train(wrap=wrap)', True, []),
+    'johnson_train_256x2': ('johnson.graph', 'train', ['x=2x3x256x256'], 'w_johnson_train(wrap=wrap)', True, []),
+    'mlp_gan_train_128':   ('mlp_gan.graph', 'train', ['x=128x784', 'z=128x100'], 'w_mlp_gan_train(wrap=wrap)', True, []),
 }
+# The same networks in other sizes: --further
+FURTHER = {
+    'johnson_infer_132x516':  ('johnson.graph', 'infer', ['photo=1x3x132x516'], 'infer(Johnson(), 1, 3, 132, 516)', False, []),
+    'johnson_infer_w16_1024': ('johnson.graph', 'infer', ['photo=1x3x1024x1024'], 'infer(Johnson(16), 1, 3, 1024, 1024)', False, ['--set', 'w=16']),
+    'johnson_infer_128x8':    ('johnson.graph', 'infer', ['photo=8x3x128x128'], 'w_johnson_infer(8, 128)', False, []),
+    'cyclegan_infer_w48_128': ('cyclegan.graph', 'infer', ['photo=1x3x128x128'], 'infer(ResnetG(48), 1, 3, 128, 128)', False, ['--set', 'w=48']),
+    'cyclegan_infer_512x2':   ('cyclegan.graph', 'infer', ['photo=2x3x512x512'], 'w_cyclegan_infer(2, 512)', False, []),
+    'dcgan_infer_1':          ('dcgan.graph', 'infer', ['z=1x100x1x1'], 'w_dcgan_infer(1)', False, []),
+    'dcgan_infer_7':          ('dcgan.graph', 'infer', ['z=7x100x1x1'], 'w_dcgan_infer(7)', False, []),
+    'dcgan_train_4':          ('dcgan.graph', 'train', ['x=4x3x64x64', 'z=4x100x1x1'], 'w_dcgan_train(4, wrap)', True, []),
+    'dcgan_train_64':         ('dcgan.graph', 'train', ['x=64x3x64x64', 'z=64x100x1x1'], 'w_dcgan_train(64, wrap)', True, []),
+    'johnson_train_128x4':    ('johnson.graph', 'train', ['x=4x3x128x128'], 'w_johnson_train(4, 128, wrap)', True, ['--set', 'size=128']),
+    'mlp_gan_train_16':       ('mlp_gan.graph', 'train', ['x=16x784', 'z=16x100'], 'w_mlp_gan_train(16, wrap)', True, []),
+    'mlp_gan_train_1000':     ('mlp_gan.graph', 'train', ['x=1000x784', 'z=1000x100'], 'w_mlp_gan_train(1000, wrap)', True, []),
+}
+ALL = {**WORK, **FURTHER}
 PEERS = ['eager', 'channels_last', 'compile', 'onnxruntime', 'openvino']
 
 
@@ -28,17 +44,17 @@ def peer_unit(work, peer, threads):
     import models
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    _, _, _, builder, train = WORK[work]
-    make = getattr(models, builder)
+    _, _, _, unit, train, _ = ALL[work]
+    made = eval(unit, dict(vars(models), wrap=torch.compile if peer == 'compile' else lambda f: f))
     if train:
-        f, args = make(wrap=torch.compile) if peer == 'compile' else make()
+        f, args = made
         if peer == 'channels_last':
             args = tuple(a.to(memory_format=torch.channels_last) if a.dim() == 4 else a for a in args)
             for cell in f.__closure__:                  # the networks a step closes over
                 if isinstance(cell.cell_contents, torch.nn.Module):
                     cell.cell_contents.to(memory_format=torch.channels_last)
         return lambda: f(*args)
-    model, args = make()
+    model, args = made
     if peer in ('onnxruntime', 'openvino'):
         import tempfile
         path = os.path.join(tempfile.mkdtemp(), work + '.onnx')
@@ -118,8 +134,8 @@ class Peer:
 # ---------------------------------------------------------------- pastiche
 
 def pastiche(work, args, rounds=None, also=[]):
-    graph, name, sizes, _, _ = WORK[work]
-    command = [args.pastiche, 'bench', os.path.join(HERE, graph), name, '--threads', str(args.threads), '--json'] + args.option + also
+    graph, name, sizes, _, _, options = ALL[work]
+    command = [args.pastiche, 'bench', os.path.join(HERE, graph), name, '--threads', str(args.threads), '--json'] + options + args.option + also
     for s in sizes:
         command += ['--size', s]
     if rounds:
@@ -132,7 +148,7 @@ def geometric(v):
 
 
 def compare(work, args):
-    peers = [Peer(work, p, args) for p in args.with_ if not (WORK[work][4] and p in ('onnxruntime', 'openvino'))]
+    peers = [Peer(work, p, args) for p in args.with_ if not (ALL[work][4] and p in ('onnxruntime', 'openvino'))]
     ours, exact = [], []
     for _ in range(args.rounds):
         ours.append(pastiche(work, args))
@@ -176,6 +192,7 @@ def main():
     a.add_argument('--pastiche', default=os.path.join(HERE, '..', '..', 'build', 'pastiche'))
     a.add_argument('--peers', default=os.path.join(HERE, '..', '..', '..', 'shared', 'peers'), help='folder of models.py')
     a.add_argument('--work', action='append', help='one of %s; may be repeated (default: all)' % ', '.join(WORK))
+    a.add_argument('--further', action='store_true', help='the same networks in other sizes: %s' % ', '.join(FURTHER))
     a.add_argument('--with', dest='with_', action='append', choices=PEERS, help='a peer; may be repeated (default: all)')
     a.add_argument('--option', action='append', default=[], help='passed on to pastiche bench, e.g. --option=--exact')
     a.add_argument('--threads', type=int, default=2)
@@ -189,10 +206,10 @@ def main():
         return peer_main(args.work[0], args.peer, args.threads)
     args.with_ = args.with_ or PEERS
     for w in args.work or []:
-        if w not in WORK:
-            sys.exit("compare.py: no workload '%s'; there are: %s" % (w, ', '.join(WORK)))
+        if w not in ALL:
+            sys.exit("compare.py: no workload '%s'; there are: %s" % (w, ', '.join(ALL)))
     rows = []
-    for w in args.work or list(WORK):
+    for w in args.work or list(FURTHER if args.further else WORK):
         rows.append(compare(w, args))
         print('%s: %.4g ms, %s' % (w, rows[-1]['ms'], ', '.join('%s %.4g ms' % (k, v['ms']) for k, v in rows[-1]['peers'].items())), file=sys.stderr, flush=True)
     print(table(rows, args))
