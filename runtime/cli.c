@@ -101,14 +101,16 @@ int parse_options(const Command *c, int argc, char **argv, Given *g)
         g->given[g->ngiven].option = o;
         g->given[g->ngiven++].value = value;
     }
+    collect(g, "--set", g->set);
+    collect(g, "--data", g->data);
+    collect(g, "--weights", g->weights);
+    if (!expand_listed(g))
+        return 2;
     if (g->nwords < c->least || (c->most >= 0 && g->nwords > c->most)) {
         complain("%s: %s", c->command, g->nwords < c->least ? "something is missing" : "too many arguments");
         fprintf(stderr, "Usage: pastiche %s %s\n", c->command, c->usage);
         return 2;
     }
-    collect(g, "--set", g->set);
-    collect(g, "--data", g->data);
-    collect(g, "--weights", g->weights);
     return -1;
 }
 

@@ -34,6 +34,8 @@ bool session_options(const Given *g, SessionOptions *o);
 bool open_session(const Given *g, bool tests, Session *s);
 int  complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* "pastiche: ..." on stderr; returns 1 */
 
+/* cli_models.c: in commands whose first two words are a file and an export, puts those with settings and weights for a listed name; false after a complaint. */
+bool expand_listed(Given *g);
 int  check_memory(const Given *g, const Session *s);             /* cli_memory.c: pastiche check --memory; the exit status */
 
 #define SESSION_OPTIONS                                                                                   \
@@ -65,6 +67,7 @@ int command_show(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_models(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_profile(int argc, char **argv);
