@@ -6,6 +6,9 @@
 
 typedef void (*LaunchFn)(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads);
 
+/* Runs pass(ctx) on this thread while threads - 1 others stand by for what it launches. */
+void team_run(int threads, void (*pass)(void *ctx), void *ctx);
+
 /* Runs fn on min(tasks, threads) threads, on one when there is little work (operations, all tasks together). threads >= 1. */
 void launch(LaunchFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work, int threads);
 

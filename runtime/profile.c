@@ -56,7 +56,6 @@ void profile_free(Profile *p)
 void profile_launch(Profile *p, uint32_t kernel, KernelFn fn, void *const *bufs, const int64_t *args, int64_t tasks, int64_t work)
 {
     double from = thread_seconds(), busiest = 0;
-    memset(p->now, 0, (size_t)p->threads * sizeof *p->now);
     launch_spans(fn, bufs, args, tasks, work, p->threads, p->now);
     p->seconds[kernel] += thread_seconds() - from;
     for (int t = 0; t < p->threads; t++)

@@ -240,6 +240,7 @@ typedef struct {
     void           **at;           /* by buffer */
     float            run[RUN_SLOTS];
     int32_t         *flags;
+    uint64_t         weights;      /* RunState's number for the variables that constant kernels depend on */
     Status          *st;
 } Pass;
 
@@ -357,8 +358,10 @@ static bool are_kept(const Pass *q, uint64_t weights)
     return weights && q->p->constants_weights == weights && (!q->p->constants_sized || q->p->constants_plan == q->s->made);
 }
 
-static void run_kernels(Pass *q, uint64_t weights)
+static void run_kernels(void *pass)
 {
+    Pass             *q = pass;
+    const uint64_t    weights = q->weights;
     const Fusion     *f = q->p->f;
     const MemoryPlan *m = &q->s->plan;
     void             *bufs[512];
@@ -599,7 +602,8 @@ static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const Run
     bool ok = begin_pass(&q, rs);
     if (ok) {
         guards_hold(&q, true);
-        run_kernels(&q, !rs ? 0 : p->g->writes.n ? rs->frozen : rs->weights);
+        q.weights = !rs ? 0 : p->g->writes.n ? rs->frozen : rs->weights;
+        team_run(p->threads, run_kernels, &q);
         ok = guards_hold(&q, false) && check_flags(&q) && check_asserts(&q);
     }
     if (ok && p->profile)
