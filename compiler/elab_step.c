@@ -302,6 +302,7 @@ static void run_optimizer(Elab *e, const OptimInfo *info, int32_t net, uint32_t 
             elab_error(e, 411, f->result.loc, "optimizer '%s' returns %s, not the new weights %s", d->name, type_text(e, &got), type_text(e, &want));
         else if (r) {
             commit_states(e, &o);
+            r = b_unary(e->gs->g, OP_stop, r);                  /* no later gradient goes through an update */
             for (uint32_t i = 0; i < n; i++) {
                 Dim shape[MAX_RANK];
                 memcpy(shape, e->m->vars.at[vars[i]].shape, sizeof shape);

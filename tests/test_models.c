@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define MODELS SOURCE_DIR "/graphs/models/"
-enum { MAX_COUNTS = 8, MAX_SETS = 16, PASSES = 3, CLASSES = 10, A_CLASS = 3, SIDE = 48, HIGH = 130, WIDE = 517 };
+enum { MAX_COUNTS = 8, MAX_SETS = 16, PASSES = 3, MAX_MOMENTS = 4, CLASSES = 10, A_CLASS = 3, SIDE = 48, HIGH = 130, WIDE = 517 };
 
 typedef struct { const char *set, *net; int64_t parameters; } Count;        /* set: "w=16 blocks=2", or NULL: the file as it is */
 typedef struct {
@@ -31,6 +31,8 @@ typedef struct {
 
 static const Row rows[] = {
     { "acgan", "w=2 side=16 batch=4", { { NULL, "G", 1050985 }, { NULL, "D", 103243 } } },
+    { "cartoongan", "w=2 blocks=1 d=2 features=3 size=32 count=4 batch=2",
+      { { NULL, "G", 11120195 }, { NULL, "D", 1128385 } } },
     { "cgan", "batch=8", { { NULL, "G", 1757412 }, { NULL, "D", 1055845 } } },
     { "cyclegan", "w=2 blocks=1 size=32 count=4 kept=2", { { NULL, "G", 11378179 }, { NULL, "F", 11378179 }, { NULL, "DX", 2764737 }, { NULL, "DY", 2764737 } } },
     { "dcgan", "w=4 batch=4", { { NULL, "G", 3576704 }, { NULL, "D", 2765568 } } },
@@ -132,6 +134,20 @@ static int remove_one(const char *path, const struct stat *s, int type, struct F
 
 /* ---- sessions: the file small, on made-up data, frozen nets random ---- */
 
+/* Random weights for the frozen nets, large enough that a picture is still seen after many layers (He et al. 2015). */
+static bool make_frozen(Session *s)
+{
+    Status st = { 0 };
+    bool   ok = session_make_vars(s, &st);
+    CHECK(ok, "%s", st.message);
+    for (uint32_t i = 0; i < s->model->vars.n && ok; i++) {
+        const Var *v = &s->model->vars.at[i];
+        for (int64_t k = 0; v->kind == VAR_PARAM && v->rank == 4 && v->net >= 0 && s->model->nets.at[v->net].frozen && k < tensor_count(&s->vars[i]); k++)
+            tensor_set(&s->vars[i], k, 2.5 * tensor_get(&s->vars[i], k));
+    }
+    return ok;
+}
+
 typedef struct { Session s; char *sets, *datas[16]; const char *set[MAX_SETS + 1], *data[16 + 1]; } Small;
 
 static bool open_small(Small *o, const Row *row, Backend backend)
@@ -167,7 +183,7 @@ static bool open_small(Small *o, const Row *row, Backend backend)
     }
     for (uint32_t i = 0; i < o->s.model->nets.n; i++)
         o->s.ready[i] = true;
-    return true;
+    return make_frozen(&o->s);
 }
 
 static void close_small(Small *o)
@@ -253,16 +269,17 @@ static void compare_losses(const char *what, const Table *got, const Table *want
     printf("%s: losses within %.1e of the reference in the first pass, %.1e later\n", what, worst[0], worst[1]);
 }
 
-/* The second moments of a parameter's gradient, as Adam and its kin keep them; NULL: the optimiser has none. */
-static const Tensor *moments_of(const Session *s, const char *parameter)
+/* The second moments of a parameter's gradient, as Adam and its kin keep them, of each optimiser that moves it. */
+static uint32_t find_moments(const Session *s, const char *parameter, const Tensor *out[MAX_MOMENTS])
 {
+    uint32_t n = 0;
     for (uint32_t i = 0; i < s->model->vars.n; i++) {
         const Var  *v = &s->model->vars.at[i];
         const char *at = v->kind == VAR_OPT ? strstr(v->name, ".v.") : NULL;
-        if (at && !strcmp(at + 3, parameter))
-            return &s->vars[i];
+        if (at && !strcmp(at + 3, parameter) && n < MAX_MOMENTS)
+            out[n++] = &s->vars[i];
     }
-    return NULL;
+    return n;
 }
 
 /* Every trained net moved, and natively as on the reference. Each number counts as much as its gradient is large: one that is zero but for rounding (a bias before
@@ -281,9 +298,12 @@ static void compare_updates(const Row *row, const char *what, Session *got, Sess
             const Var *v = &got->model->vars.at[i];
             if (v->net != (int32_t)n || v->kind != VAR_PARAM || got->model->nets.at[n].frozen)
                 continue;
-            const Tensor *moments = moments_of(want, v->name);
+            const Tensor *moments[MAX_MOMENTS];
+            uint32_t      nmoments = find_moments(want, v->name, moments);
             for (int64_t k = 0; k < tensor_count(&got->vars[i]); k++) {
-                double a = tensor_get(&start.s.vars[i], k), x = tensor_get(&got->vars[i], k), y = tensor_get(&want->vars[i], k), weight = moments ? tensor_get(moments, k) : 1;
+                double a = tensor_get(&start.s.vars[i], k), x = tensor_get(&got->vars[i], k), y = tensor_get(&want->vars[i], k), weight = nmoments ? 0 : 1;
+                for (uint32_t j = 0; j < nmoments; j++)
+                    weight += tensor_get(moments[j], k);
                 off += weight * (x - y) * (x - y);
                 norm += weight * (y - a) * (y - a);
             }

@@ -5,7 +5,8 @@
  * The reference backend starts from the fixture's weights and follows PyTorch float64 run after run: losses, reports, results, gradients and every variable.
  * In the first and the last round the simplified graph is interpreted too and gives the same.
  * Each run's state before, rounded to float32, is what the native backend starts from on every instruction set: its losses are PyTorch's within
- * 1e-5 * max(1, |loss|), its gradients the reference's within 1e-4 relative norm (1e-3 for pggan and stylegan2: derivatives of derivatives of whole networks). How numbers are stored and made: tests/fixtures/make_parity.py.
+ * 1e-5 * max(1, |loss|), its gradients the reference's within 1e-4 relative norm (1e-3 for files of graphs/models, some of them with derivatives of
+ * derivatives). How numbers are stored and made: tests/fixtures/make_parity.py, make_translation.py.
  *
  * A gradient that is zero but for rounding (the bias before a normalisation) has no relative accuracy: it is held against the norm of all gradients together.
  * Usage: test_parity [NAME...]   (ctest has an entry a fixture)
@@ -147,7 +148,7 @@ static void read_words(Parity *p)
     snprintf(p->sets, sizeof p->sets, "%s", sets ? sets : "");
     for (char *word = strtok_r(p->sets, " ", &rest); word && n < MAX_SETS; word = strtok_r(NULL, " ", &rest))
         p->set[n++] = word;
-    p->run = (RunState){ .check_finite = true, .runtime = { [RT_PROGRESS] = progress ? strtod(progress, NULL) : 0 } };
+    p->run = (RunState){ .check_finite = true, .runtime = { [RT_PROGRESS] = progress ? strtod(progress, NULL) : 0, [RT_EPOCH_STEPS] = 1 } };
 }
 
 /* Numbers that the graph would draw become inputs. */
