@@ -95,6 +95,16 @@ json pictures[4].name more/5.png
 near pictures[4].psnr 13.979400 1e-5
 less "$(number ssim)" 0.999
 less 0 "$(number perceptual)"
+is_f32() # FILE.npy VALUE: its only number
+{
+    checks=$((checks + 1))
+    value=$(tail -c 4 "$1" | od -An -tf4 | tr -d ' ')
+    awk -v a="$value" -v b="$2" 'BEGIN { d = a - b; exit !(d < 2e-5 && d > -2e-5) }' || fail "$1 holds $value, not $2"
+}
+structure=$(number pictures[0].ssim)
+expect 0 "$pastiche" run "$graph" both "$a/1.png" "$b/1.png" -o "$work/both.npy"       # the same in the language
+is_f32 "$work/both.npy" "$structure"
+is_f32 "$work/both.noise.npy" 13.979400
 expect 0 eval_sets --real "$a" --fake "$a" --pairs --json
 json psnr null                                             # infinite
 near ssim 1 1e-12

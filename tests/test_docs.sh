@@ -9,7 +9,7 @@ export PATH
 
 update=0
 [ "${3:-}" = update ] && update=1
-for file in README.md compiler/README.md graphs/README.md; do
+for file in README.md compiler/README.md graphs/README.md graphs/TUTORIAL.md; do
     [ -f "$file" ] || continue
     awk -v update="$update" '
         fenced && /^```/ { fenced = 0; shown = 0 }
