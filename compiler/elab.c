@@ -331,6 +331,12 @@ Decl *find_decl(Elab *e, FileScope *f, const char *name)
     return d;
 }
 
+/* A const written as true or false takes a setting as a truth. */
+static bool is_truth(const Expr *x)
+{
+    return x->kind == E_NAME && (!strcmp(x->str, "true") || !strcmp(x->str, "false"));
+}
+
 static Value evaluate_decl(Elab *e, Decl *d)
 {
     const Item *it = d->item;
@@ -344,7 +350,7 @@ static Value evaluate_decl(Elab *e, Decl *d)
         for (uint32_t i = 0; i < e->opt->nsettings && d->file == e->main; i++)
             if (!strcmp(e->opt->settings[i].name, d->name)) {
                 double x = e->opt->settings[i].value;
-                return val_num(x, x == (double)(int64_t)x);
+                return is_truth(it->a) ? val_bool(x != 0) : val_num(x, x == (double)(int64_t)x);
             }
         e->frame = NULL;
         e->gs = NULL;
@@ -507,8 +513,12 @@ static void check_settings(Elab *e)
     for (uint32_t i = 0; i < e->opt->nsettings; i++) {
         const char *name = intern(e->opt->settings[i].name);
         Decl       *d = decl_in(e->main, name);
-        if (d && d->item->kind == I_CONST && !d->item->is_fn_const)
+        if (d && d->item->kind == I_CONST && !d->item->is_fn_const) {
+            double x = e->opt->settings[i].value;
+            if (is_truth(d->item->a) && x != 0 && x != 1)
+                elab_error(e, 308, d->item->loc, "--set %s: this const is true or false, not %g", name, x);
             continue;
+        }
         const char *consts[512];
         size_t      n = 0;
         for (uint32_t k = 0; k < e->main->decls.n && n < COUNT(consts); k++)

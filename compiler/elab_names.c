@@ -2,13 +2,15 @@
  *
  * An unlabelled layer adds no segment when that is unambiguous. Whether it is, is decided from the text of a module alone, so a path does not depend
  * on compile-time values: each body's applications are listed with the names they would claim; those that collide get an automatic label, the
- * layer's name, numbered from 1 when the body applies that layer unlabelled more than once ("conv_1", "conv_2"). Labels written by hand that
- * collide are an error that asks for another label (found when the second parameter is made).
+ * layer's name, numbered from 1 when the body applies that layer unlabelled more than once ("conv_1", "conv_2"); the two branches of an `if` do not
+ * collide. Labels written by hand that collide are an error that asks for another label (found when the second parameter is made).
  */
 #include "elab.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+typedef struct Choice { const Stmt *of; int branch; const struct Choice *up; } Choice;      /* the `if`s around a place */
 
 typedef struct {
     const Expr *expr;              /* the E_PIPE or the applying E_CALL */
@@ -17,6 +19,7 @@ typedef struct {
     const char *prefix;            /* "#." inside repeat */
     Decl       *module;            /* NULL: a layer received as a value */
     const char *automatic;
+    const Choice *choices;
 } Site;
 
 typedef struct {
@@ -26,6 +29,7 @@ typedef struct {
     Vec(const char *) own;         /* param and state names, with prefix */
     Vec(const char *) locals;      /* names bound in the body: not layers of the file */
     int         repeat;
+    const Choice *choices;
 } Scan;
 
 static bool has_name(const char *const *at, uint32_t n, const char *name)
@@ -78,7 +82,7 @@ static void add_site(Scan *s, const Expr *expr, const Expr *callee, const char *
     Decl       *module;
     const char *layer;
     if (resolve_layer(s, callee, &module, &layer))
-        vec_push(&s->sites, ((Site){ expr, layer, label, scan_prefix(s), module, NULL }));
+        vec_push(&s->sites, ((Site){ expr, layer, label, scan_prefix(s), module, NULL, s->choices }));
 }
 
 static void scan_expr(Scan *s, const Expr *x, int depth)
@@ -121,12 +125,29 @@ static void scan_block(Scan *s, const Block *b, int depth)
             scan_expr(s, st->args.at[k].value, 0);
         for (uint32_t k = 0; k < st->nnames && st->kind == S_BIND; k++)
             vec_push(&s->locals, st->names[k].name);
+        const Choice *outer = s->choices;
+        Choice       *inner = ARENA_ARR(s->e->arena, Choice, 2);
+        inner[0] = (Choice){ st, 0, outer };
+        inner[1] = (Choice){ st, 1, outer };
         s->repeat += st->kind == S_REPEAT;
+        s->choices = &inner[0];
         scan_block(s, &st->body, depth + 1);
         s->repeat -= st->kind == S_REPEAT;
+        s->choices = &inner[1];
         if (st->has_other)
             scan_block(s, &st->other, depth + 1);
+        s->choices = outer;
     }
+}
+
+/* Do they stand in two branches of one `if`? */
+static bool exclude(const Choice *a, const Choice *b)
+{
+    for (; a; a = a->up)
+        for (const Choice *c = b; c; c = c->up)
+            if (a->of == c->of && a->branch != c->branch)
+                return true;
+    return false;
 }
 
 /* Does this unlabelled site claim a name that something else claims too? A layer received as a value may claim anything. */
@@ -142,7 +163,7 @@ static bool collides(Scan *s, const Naming **namings, uint32_t at)
                 return true;
         for (uint32_t k = 0; k < s->sites.n; k++) {
             const Site *b = &s->sites.at[k];
-            if (k == at || !b->module)
+            if (k == at || !b->module || exclude(a->choices, b->choices))
                 continue;
             for (uint32_t j = 0; j < namings[k]->nclaims; j++) {
                 const char *other = b->label ? arena_printf(s->e->arena, "%s.%s%s", b->label, b->prefix, namings[k]->claims[j])

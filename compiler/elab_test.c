@@ -51,6 +51,8 @@ static bool gradient_check(Elab *e, const Expr *x, Check *out)
         Value      v = eval(e, a->value);
         double     num;
         v.loc = a->value->loc;
+        if (v.kind == VAL_BOOL)                                 /* of a const that is true or false */
+            v = val_num(v.b, true);
         if (!a->name || !as_number(e, &v, a->name, &num)) {
             if (!a->name)
                 elab_error(e, 531, a->value->loc, "give sizes and consts by name, e.g. N: 2");

@@ -466,11 +466,15 @@ void loop_end(Emit *e, Loop *l, LLVMValueRef *next)
     LLVMPositionBuilderAtEnd(e->b, l->exit);
 }
 
+Range my_tasks(Emit *e, LLVMValueRef count)
+{
+    return (Range){ i_div(e, i_mul(e, count, e->tid), e->nthreads), i_div(e, i_mul(e, count, i_addc(e, e->tid, 1)), e->nthreads) };
+}
+
 Loop tasks_begin(Emit *e, LLVMValueRef count)
 {
-    LLVMValueRef lo = i_div(e, i_mul(e, count, e->tid), e->nthreads);
-    LLVMValueRef hi = i_div(e, i_mul(e, count, i_addc(e, e->tid, 1)), e->nthreads);
-    return loop_begin(e, lo, hi, 1, 0, NULL);
+    Range mine = my_tasks(e, count);
+    return loop_begin(e, mine.from, mine.to, 1, 0, NULL);
 }
 
 If if_begin(Emit *e, LLVMValueRef cond)

@@ -91,7 +91,9 @@ typedef struct {
 Loop loop_begin(Emit *e, LLVMValueRef from, LLVMValueRef to, int64_t step, int ncarry, LLVMValueRef *init);   /* no round when from >= to */
 Loop loop_begin_some(Emit *e, LLVMValueRef from, LLVMValueRef to, int64_t step, int ncarry, LLVMValueRef *init);  /* at least one round: one branch less each */
 void loop_end(Emit *e, Loop *l, LLVMValueRef *next);
-Loop tasks_begin(Emit *e, LLVMValueRef count);               /* this thread's share of `count` equal tasks: a contiguous range */
+typedef struct { LLVMValueRef from, to; } Range;
+Range my_tasks(Emit *e, LLVMValueRef count);                 /* this thread's share of `count` equal tasks: a contiguous range */
+Loop  tasks_begin(Emit *e, LLVMValueRef count);              /* a loop through it */
 
 typedef struct { LLVMBasicBlockRef other, join; bool in_else; } If;
 If   if_begin(Emit *e, LLVMValueRef cond);

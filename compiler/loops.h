@@ -114,7 +114,7 @@ IndexId index_add(Body *b, DimTable *d, IndexId x, IndexId y);
 IndexId index_scale(Body *b, DimTable *d, IndexId x, Dim k);
 IndexId index_offset(Body *b, DimTable *d, IndexId x, Dim k);        /* x + k */
 uint32_t index_deps(const Body *b, IndexId x);
-/* Bounds over the loops' ranges: the least and largest value as Dims; false when they cannot be told (values, signs). */
+/* Bounds over the loops' ranges: the least and largest value as Dims; false when they cannot be told (values but quotients and remainders, signs). */
 bool    index_range(const Body *b, DimTable *d, IndexId x, Dim *lo, Dim *hi);
 uint32_t region_open(Body *b, uint32_t count, const IndexId *extent);  /* its loops' numbers start at region.first */
 bool    body_full(const Body *b, uint32_t count);                    /* no more loop numbers for a region of count */

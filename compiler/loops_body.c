@@ -188,23 +188,43 @@ static bool loop_last(const Body *b, DimTable *d, uint32_t loop, Dim *last)
     return true;
 }
 
+/* Quotients and remainders by constants. */
+static bool value_range(const Body *b, DimTable *d, Val v, Dim *lo, Dim *hi)
+{
+    const Ins *s = &b->ins.at[v];
+    int64_t    k;
+    if ((s->op != L_IDIV && s->op != L_IMOD) || !dim_is_const(d, s->dim, &k) || k < 1 || b->ins.at[s->a].op != L_INDEX)
+        return false;
+    if (s->op == L_IDIV && (!index_range(b, d, b->ins.at[s->a].index, lo, hi) || !dim_nonneg(d, *lo)))
+        return false;
+    *lo = s->op == L_IMOD ? 0 : dim_floordiv(d, *lo, k);
+    *hi = s->op == L_IMOD ? dim_const(d, k - 1) : dim_floordiv(d, *hi, k);
+    return true;
+}
+
+/* lo .. hi grow by those of `mul` times what is between least and most. */
+static bool widen_range(DimTable *d, Dim mul, Dim least, Dim most, Dim *lo, Dim *hi)
+{
+    bool up = dim_nonneg(d, mul);
+    if (!up && !dim_nonneg(d, dim_sub(d, 0, mul)))
+        return false;
+    *lo = dim_add(d, *lo, dim_mul(d, mul, up ? least : most));
+    *hi = dim_add(d, *hi, dim_mul(d, mul, up ? most : least));
+    return true;
+}
+
 bool index_range(const Body *b, DimTable *d, IndexId xi, Dim *lo, Dim *hi)
 {
     const Index *x = &b->index.at[xi];
+    Dim          least, most;
     *lo = *hi = x->base;
-    if (x->nterms)
-        return false;
+    for (uint32_t i = 0; i < x->nterms; i++)
+        if (!value_range(b, d, x->term[i].v, &least, &most) || !widen_range(d, x->term[i].mul, least, most, lo, hi))
+            return false;
     for (uint32_t i = 0; i < b->nloops; i++) {
-        Dim last;
         if (!x->coef[i])
             continue;
-        if (!loop_last(b, d, i, &last))
-            return false;
-        if (dim_nonneg(d, x->coef[i]))
-            *hi = dim_add(d, *hi, dim_mul(d, x->coef[i], last));
-        else if (dim_nonneg(d, dim_sub(d, 0, x->coef[i])))
-            *lo = dim_add(d, *lo, dim_mul(d, x->coef[i], last));
-        else
+        if (!loop_last(b, d, i, &most) || !widen_range(d, x->coef[i], 0, most, lo, hi))
             return false;
     }
     return true;

@@ -1,6 +1,7 @@
 /* loops_emit.c - the loops around a Body: maps, reductions, epilogues.
  *
- *   map      for each row of this thread's share { for i in row by lanes { body; store } tail }
+ *   map      for each plane, for each row of it in this thread's share { for i in row by lanes { body; store } tail }
+ *            row: a middle without questions about borders, and two ends (loops_split.c)
  *   reduce   for each (kept place, chunk) of this thread's share { for each row of the chunk { for i in row, 4 sums apart { body; fold } } combine; store }
  *
  * A row is the innermost loop, cut into segments when it is long, so that one long loop still makes many tasks. What is summed with
@@ -12,7 +13,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { APART = 4 };                        /* running results of a reduction: hides the latency of an add */
+enum {
+    APART = 4,                             /* running results of a reduction: hides the latency of an add */
+    PAST_BYTES = 24 << 20, PAST_INS = 100  /* results that are stored past the caches, and the longest body that gets a loop for it */
+};
 
 static bool masked_tails(const Emit *e) { return e->target->isa != ISA_BASELINE; }
 
@@ -98,7 +102,7 @@ static void map_tail(Walk *w, Walk *one, uint32_t loop, LLVMValueRef from, LLVMV
 static void emit_single(Emit *e, const Body *b)
 {
     int  lanes = b->blocked ? e->target->vec : 1;
-    Walk w = walk_new(e, b, lanes, b->blocked ? (int)b->ndomain - 1 : -1, 0);
+    Walk w = walk_new(e, b, lanes, b->blocked ? (int)b->ndomain - 1 : -1, 0, 0);
     If   f = if_begin(e, i_equal(e, e->tid, c_int(e, 0)));
     for (Level l = LEVEL_KERNEL; l <= LEVEL_INNER; l++)
         walk_level(&w, l);
@@ -107,6 +111,82 @@ static void emit_single(Emit *e, const Body *b)
     walk_free(&w);
 }
 
+static void map_stretch(Walk *w, uint32_t loop, LLVMValueRef from, LLVMValueRef to)
+{
+    Loop l = loop_begin(w->e, from, to, w->b->blocked ? 1 : w->lanes, 0, NULL);
+    w->loop[loop] = l.i;
+    map_inner(w);
+    loop_end(w->e, &l, NULL);
+}
+
+/* Results that are larger than what a cache holds until they are read are stored past it, which spares fetching what is there before it is written over:
+ * a third of the traffic. Not where they take the place of an argument, which has been fetched anyway. NULL: never. */
+static LLVMValueRef goes_past(Emit *e, const Body *b, LLVMValueRef rows)
+{
+    uint32_t     lane = b->blocked ? b->ndomain - 1 : b->inner[b->ngroups - 1];
+    LLVMValueRef bytes = i_mulc(e, rows, 4 * (int64_t)b->nroots * (b->blocked ? e->target->vec : 1));
+    int64_t      n;
+    if (b->ins.n > PAST_INS)
+        return NULL;
+    for (uint32_t i = 0; i < b->nroots; i++) {
+        const Index *at = &b->index.at[b->root[i].at];
+        bool         side_by_side = size_is_literal(e->dims, at->coef[lane], &n) && n == 1 && at->nterms == 0;
+        if (!side_by_side || b->root[i].only || e->kernel->bufs.at[b->root[i].buf].layout.dtype == DT_BOOL)
+            return NULL;
+    }
+    LLVMValueRef past = i_less(e, c_int(e, PAST_BYTES), i_mul(e, bytes, extent_value(e, b->extent[b->ngroups - 1])));
+    for (uint32_t i = 0; i < b->nroots; i++)
+        for (uint32_t j = 0; j < e->kernel->bufs.n; j++)
+            if (!e->kernel->bufs.at[j].write)
+                past = LLVMBuildAnd(e->b, past, LLVMBuildICmp(e->b, LLVMIntNE, buf_base(e, b->root[i].buf), buf_base(e, (int)j), ""), "");
+    return past;
+}
+
+/* The same, or past the caches where results are so large; a row begins at any address. */
+static void map_middle(Walk *w, uint32_t loop, LLVMValueRef from, LLVMValueRef to, LLVMValueRef past)
+{
+    Emit *e = w->e;
+    if (!past) {
+        map_stretch(w, loop, from, to);
+        return;
+    }
+    w->loop[loop] = from;
+    for (uint32_t i = 0; i < w->b->nroots; i++)
+        past = LLVMBuildAnd(e->b, past, walk_aligned(w, &w->b->root[i]), "");
+    If f = if_begin(e, past);
+    w->past = true;
+    map_stretch(w, loop, from, to);
+    w->past = false;
+    if_else(e, &f);
+    map_stretch(w, loop, from, to);
+    if_end(e, &f);
+}
+
+/* [from, to) of the present row; known: what holds in its middle, or NULL. */
+static void map_row(Walk *w, Walk *one, uint32_t loop, LLVMValueRef from, LLVMValueRef to, const uint8_t *known, LLVMValueRef past)
+{
+    Emit        *e = w->e;
+    int          step = w->b->blocked ? 1 : w->lanes;
+    LLVMValueRef whole = i_add(e, from, i_mulc(e, i_divc(e, i_sub(e, to, from), step), step)), lo = from, hi = whole;
+    if (known) {
+        split_middle(w, known, loop, from, whole, &lo, &hi);
+        if (step > 1) {
+            lo = i_add(e, from, i_mulc(e, i_divc(e, i_addc(e, i_sub(e, lo, from), step - 1), step), step));
+            hi = i_add(e, from, i_mulc(e, i_divc(e, i_sub(e, i_max(e, hi, lo), from), step), step));
+        }
+        Loop         side = loop_begin_some(e, c_int(e, 0), c_int(e, 2), 1, 0, NULL);
+        LLVMValueRef left = i_equal(e, side.i, c_int(e, 0));
+        map_stretch(w, loop, LLVMBuildSelect(e->b, left, from, hi, ""), LLVMBuildSelect(e->b, left, lo, whole, ""));
+        loop_end(e, &side, NULL);
+    }
+    w->known = known;
+    map_middle(w, loop, lo, hi, past);
+    w->known = NULL;
+    if (step > 1)
+        map_tail(w, one, loop, whole, to);
+}
+
+/* A thread's share are rows one after the other, through the planes they are in: what is the same in all rows of a plane is computed once. */
 static void emit_map(Emit *e, const Body *b)
 {
     if (b->ngroups == 0) {
@@ -114,45 +194,51 @@ static void emit_map(Emit *e, const Body *b)
         return;
     }
     uint32_t last = b->ngroups - 1, outer[MAX_LOOPS], loop = b->inner[last], lane = b->blocked ? b->ndomain - 1 : loop;
-    uint32_t inner_loops = group_loops(b, last);      /* a blocked domain's lanes do not change along a row */
-    int      lanes = e->target->vec;
-    Walk     w = walk_new(e, b, lanes, (int)lane, inner_loops), one = walk_new(e, b, 1, (int)lane, inner_loops);
+    uint32_t inner_loops = group_loops(b, last), row_loops = last ? group_loops(b, last - 1) : 0;      /* a blocked domain's lanes do not change along a row */
+    Walk     w = walk_new(e, b, e->target->vec, (int)lane, inner_loops, row_loops), one = walk_new(e, b, 1, (int)lane, inner_loops, row_loops);
     bool     scalar_tail = !b->blocked && !masked_tails(e);
+    uint8_t *known = split_known(b, e->dims, loop, (int)lane);
     for (uint32_t g = 0; g < last; g++)
         outer[g] = g;
     walk_level(&w, LEVEL_KERNEL);
     if (scalar_tail)
         walk_level(&one, LEVEL_KERNEL);
 
-    LLVMValueRef extent = extent_value(e, b->extent[last]), pieces = extent_value(e, b->chunk_stride), rows = pieces;
-    for (uint32_t g = 0; g < last; g++)
+    LLVMValueRef extent = extent_value(e, b->extent[last]), pieces = extent_value(e, b->chunk_stride), a_plane = pieces, rows;
+    if (last)
+        a_plane = i_mul(e, a_plane, extent_value(e, b->extent[last - 1]));
+    rows = a_plane;
+    for (uint32_t g = 0; g + 1 < last; g++)
         rows = i_mul(e, rows, extent_value(e, b->extent[g]));
-    Loop         t = tasks_begin(e, rows);
-    LLVMValueRef from = c_int(e, 0), to = extent, row = t.i;
+    Range        mine = my_tasks(e, rows);
+    LLVMValueRef past = goes_past(e, b, i_div(e, rows, i_max(e, pieces, c_int(e, 1))));
+    LLVMValueRef some = i_max(e, a_plane, c_int(e, 1));
+    Loop         p = loop_begin(e, i_div(e, mine.from, some), i_div(e, i_add(e, mine.to, i_addc(e, some, -1)), some), 1, 0, NULL);
+    if (last > 1)
+        split_number(&w, p.i, outer, last - 1);
+    share_loops(&one, &w);
+    walk_level(&w, LEVEL_PLANE);
+    if (scalar_tail)
+        walk_level(&one, LEVEL_PLANE);
+    LLVMValueRef before = i_mul(e, p.i, a_plane), from = c_int(e, 0), to = extent;
+    Loop         t = loop_begin(e, i_max(e, i_sub(e, mine.from, before), c_int(e, 0)), i_min(e, i_sub(e, mine.to, before), a_plane), 1, 0, NULL);
+    LLVMValueRef row = t.i;
     if (b->segment) {
         from = i_mulc(e, i_rem(e, t.i, pieces), b->segment);
         to = i_min(e, i_addc(e, from, b->segment), extent);
         row = i_div(e, t.i, pieces);
     }
-    split_number(&w, row, outer, last);
-    share_loops(&one, &w);
+    if (last)
+        w.loop[b->inner[last - 1]] = one.loop[b->inner[last - 1]] = row;
     walk_level(&w, LEVEL_ROW);
     if (scalar_tail)
         walk_level(&one, LEVEL_ROW);
-    if (b->blocked) {
-        Loop l = loop_begin(e, from, to, 1, 0, NULL);
-        w.loop[loop] = l.i;
-        map_inner(&w);
-        loop_end(e, &l, NULL);
-    } else {
-        LLVMValueRef whole = i_add(e, from, i_mulc(e, i_divc(e, i_sub(e, to, from), lanes), lanes));
-        Loop         l = loop_begin(e, from, whole, lanes, 0, NULL);
-        w.loop[loop] = l.i;
-        map_inner(&w);
-        loop_end(e, &l, NULL);
-        map_tail(&w, &one, loop, whole, to);
-    }
+    map_row(&w, &one, loop, from, to, known, past);
     loop_end(e, &t, NULL);
+    loop_end(e, &p, NULL);
+    if (past)
+        fence_past(e);
+    free(known);
     walk_free(&w);
     walk_free(&one);
 }
@@ -332,6 +418,9 @@ static void reduce_place(Walk *w, Walk *one, const Reduction *r)
     LLVMValueRef first = i_mulc(e, r->chunk, b->rows_a_chunk), end = i_min(e, i_addc(e, first, b->rows_a_chunk), rows);
     for (int i = 0; i < s.n + rest.n; i++)
         init[i] = i < s.n ? s.at[i] : rest.at[i - s.n];
+    walk_level(w, LEVEL_PLANE);
+    if (scalar_rest)
+        walk_level(one, LEVEL_PLANE);
     Loop l = loop_begin(e, first, end, 1, s.n + rest.n, init);
     for (int i = 0; i < s.n + rest.n; i++)
         *(i < s.n ? &s.at[i] : &rest.at[i - s.n]) = l.carry[i];
@@ -387,8 +476,10 @@ static void emit_reduce(Emit *e, const Body *b)
     Reduction r = plan_reduction(e, b);
     int       lanes = b->blocked || b->ngroups ? e->target->vec : 1;
     int       lane_loop = b->blocked ? (int)b->ndomain - 1 : r.along ? b->inner[r.inner] : r.lane_group >= 0 ? b->inner[r.lane_group] : -1;
-    uint32_t  inner = r.inner >= 0 ? group_loops(b, (uint32_t)r.inner) : 0;
-    Walk w = walk_new(e, b, lanes, lane_loop, inner), one = walk_new(e, b, 1, lane_loop, inner);
+    uint32_t  inner = r.inner >= 0 ? group_loops(b, (uint32_t)r.inner) : 0, row_loops = 0;
+    for (uint32_t i = 0; i < r.nrows; i++)
+        row_loops |= group_loops(b, r.rows[i]);
+    Walk w = walk_new(e, b, lanes, lane_loop, inner, row_loops), one = walk_new(e, b, 1, lane_loop, inner, row_loops);
     walk_level(&w, LEVEL_KERNEL);
     if (!masked_tails(e))
         walk_level(&one, LEVEL_KERNEL);
@@ -446,7 +537,7 @@ LLVMValueRef loops_epilogue(const Body *b, const int *bufs, Emit *e, LLVMValueRe
 {
     uint32_t    n = b->ndomain;
     int         lanes = lanes_of(acc);
-    Walk        w = walk_new(e, b, lanes, (int)n - 1, 0);
+    Walk        w = walk_new(e, b, lanes, (int)n - 1, 0, 0);
     w.acc = acc;
     w.bufs = bufs;
     w.tail = lanes > 1 ? at->mask : NULL;

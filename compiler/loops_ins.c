@@ -80,6 +80,13 @@ static LLVMValueRef loop_value(const Walk *w, uint32_t l)
     return w->loop[l];
 }
 
+/* The L_INDEX that an instruction is the same as here, or NULL. */
+static const Ins *itself(const Walk *w, Val v)
+{
+    const Ins *of = &w->b->ins.at[w->b->ins.at[v].a];
+    return w->known && w->known[v] == ITSELF ? of : NULL;
+}
+
 static Lanes index_lanes(Walk *w, IndexId id)
 {
     Emit        *e = w->e;
@@ -97,7 +104,13 @@ static Lanes index_lanes(Walk *w, IndexId id)
     }
     for (uint32_t t = 0; t < x->nterms; t++) {
         LLVMValueRef v = w->val[x->term[t].v], k = size_value(e, x->term[t].mul);
-        if (lanes_of(v) == 1) {
+        const Ins   *of = itself(w, x->term[t].v);
+        if (of && lanes_of(v) > 1) {           /* still a step a lane: lanes stay side by side */
+            Lanes y = index_lanes(w, of->index);
+            r.base = i_add(e, r.base, i_mul(e, y.base, k));
+            r.step = y.step ? r.step ? i_add(e, r.step, i_mul(e, y.step, k)) : i_mul(e, y.step, k) : r.step;
+            assert(!y.vec);
+        } else if (lanes_of(v) == 1) {
             r.base = i_add(e, r.base, i_mul(e, v, k));
         } else {
             int64_t one;
@@ -106,6 +119,16 @@ static Lanes index_lanes(Walk *w, IndexId id)
         }
     }
     return r;
+}
+
+LLVMValueRef walk_index_at(Walk *w, IndexId id, uint32_t loop)
+{
+    LLVMValueRef here = w->loop[loop];
+    w->loop[loop] = NULL;
+    Lanes x = index_lanes(w, id);
+    w->loop[loop] = here;
+    assert(!x.vec);
+    return x.base;
 }
 
 /* As i64, a vector only if lanes differ. */
@@ -206,11 +229,17 @@ static LLVMValueRef load_lanes(Walk *w, int buf, const Lanes *x, LLVMValueRef ma
     return call_typed(e, "llvm.masked.gather", over, 2, args, 4);
 }
 
+static bool always(LLVMValueRef mask)
+{
+    int64_t one;
+    return is_int(mask, &one) && one;
+}
+
 static LLVMValueRef emit_load(Walk *w, const Ins *s)
 {
     Emit        *e = w->e;
     Lanes        x = index_lanes(w, s->index);
-    LLVMValueRef mask = s->mask ? w->val[s->mask] : NULL, v;
+    LLVMValueRef mask = s->mask && !always(w->val[s->mask]) ? w->val[s->mask] : NULL, v;
     if (!x.step && !x.vec) {
         v = load_uniform(w, s->buf, x.base, mask);
         if (mask && s->type != VT_BOOL) {
@@ -227,6 +256,14 @@ static LLVMValueRef emit_load(Walk *w, const Ins *s)
     if (s->type == VT_BOOL)
         v = LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
     return v;
+}
+
+LLVMValueRef walk_aligned(Walk *w, const Root *r)
+{
+    Emit        *e = w->e;
+    Lanes        x = index_lanes(w, r->at);
+    LLVMValueRef at = LLVMBuildPtrToInt(e->b, addr_of(e, stored_type(w, r->buf), base_of(w, r->buf), x.base), t_i64(e), "");
+    return i_equal(e, LLVMBuildAnd(e->b, at, c_int(e, 4 * w->lanes - 1), ""), c_int(e, 0));
 }
 
 void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
@@ -251,6 +288,8 @@ void walk_store(Walk *w, const Root *r, LLVMValueRef v, LLVMValueRef extra)
             prefetch(e, p, true);
             return;
         }
+        if (!w->tail && w->past)
+            return store_past(e, v, p);
         if (!w->tail) {
             LLVMSetAlignment(LLVMBuildStore(e->b, v, p), align);
             return;
@@ -527,6 +566,12 @@ static void emit_ins(Walk *w, uint32_t i)
 {
     const Ins *s = &w->b->ins.at[i];
     debug_place(w->e, s->node);
+    switch (w->known ? w->known[i] : OPEN) {
+    case HOLDS:  w->val[i] = LLVMConstInt(t_i1(w->e), 1, 0); return;
+    case FAILS:  w->val[i] = LLVMConstInt(t_i1(w->e), 0, 0); return;
+    case ITSELF: w->val[i] = w->val[s->a]; return;
+    default:     break;
+    }
     switch (s->op) {
     case L_CONST:   w->val[i] = emit_const(w, s); break;
     case L_ACC:     w->val[i] = w->acc; break;
@@ -544,9 +589,9 @@ static void emit_ins(Walk *w, uint32_t i)
     }
 }
 
-Walk walk_new(Emit *e, const Body *b, int lanes, int lane_loop, uint32_t inner_loops)
+Walk walk_new(Emit *e, const Body *b, int lanes, int lane_loop, uint32_t inner_loops, uint32_t row_loops)
 {
-    Walk w = { .e = e, .b = b, .lanes = lanes, .lane_loop = lane_loop, .inner_loops = inner_loops };
+    Walk w = { .e = e, .b = b, .lanes = lanes, .lane_loop = lane_loop, .inner_loops = inner_loops, .row_loops = row_loops };
     w.val = xmalloc(b->ins.n * sizeof *w.val);
     return w;
 }
@@ -586,7 +631,7 @@ void walk_level(Walk *w, Level level)
 {
     for (uint32_t i = 1; i < w->b->ins.n; i++) {
         uint32_t deps = w->b->ins.at[i].deps;
-        Level    own = deps & w->inner_loops ? LEVEL_INNER : deps ? LEVEL_ROW : LEVEL_KERNEL;
+        Level    own = deps & w->inner_loops ? LEVEL_INNER : deps & w->row_loops ? LEVEL_ROW : deps ? LEVEL_PLANE : LEVEL_KERNEL;
         if (own == level && home(w, i) == 0)
             emit_ins(w, i);
     }

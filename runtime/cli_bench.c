@@ -192,8 +192,8 @@ static bool tell_profile(const Bench *b, const char *trace)
     Status       st = { 0 };
     Text         out = { 0 };
     int          threads = b->s.options.exec.threads > 0 ? b->s.options.exec.threads : omp_get_max_threads();
-    MachineRates rates = { fma_peak(b->s.options.exec.cpu, threads, &st), copy_rate(threads) };
-    bool         ok = rates.peak_gflops > 0 && rates.copy_gbs > 0;
+    MachineRates rates = { .peak_gflops = fma_peak(b->s.options.exec.cpu, threads, &st) };
+    bool         ok = rates.peak_gflops > 0 && copy_rates(threads, rates.copy_gbs);
     if (ok) {
         program_profile(b->p, &rates, &out);
         fputs(out.n ? out.at : "nothing was measured: the reference backend has no kernels\n", stdout);

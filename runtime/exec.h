@@ -70,7 +70,7 @@ bool program_explain(const Model *m, Graph *g, const ExecOptions *o, const Tenso
 /* Kernels are measured from now on; trace: each launch on each thread is kept too. Native programs only: for others nothing is appended below. */
 void program_measure(Program *p, bool trace);
 /* Appended: what the passes since then took by kernel, dearest first, beside what the machine can do (peak.h). */
-typedef struct { double peak_gflops, copy_gbs; } MachineRates;
+typedef struct { double peak_gflops, copy_gbs[13]; } MachineRates;
 void program_profile(const Program *p, const MachineRates *rates, Text *out);
 /* Appended: their course as JSON for chrome://tracing. */
 void program_trace(const Program *p, Text *out);

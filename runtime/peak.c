@@ -1,5 +1,5 @@
-/* peak.c - the fused multiply-add peak: a compiled loop of independent chains, enough of them to cover the latency of two units, on every thread at once; and the rate
- * of a plain copy. */
+/* peak.c - the fused multiply-add peak: a compiled loop of independent chains, enough of them to cover the latency of two units, on every thread at once; and the rates
+ * of plain copies. */
 #include "peak.h"
 
 #include <stdlib.h>
@@ -58,7 +58,7 @@ double fma_peak(const char *cpu, int threads, Status *st)
     return best * 1e-9;
 }
 
-enum { COPY_BYTES = 128 << 20, COPY_TRIES = 8 };
+enum { COPY_TRIES = 8, COPY_MOST_TRIES = 300 };
 
 static void copy_part(void *const *bufs, const int64_t *args, int64_t tid, int64_t nthreads)
 {
@@ -66,21 +66,30 @@ static void copy_part(void *const *bufs, const int64_t *args, int64_t tid, int64
     memcpy((char *)bufs[1] + from, (const char *)bufs[0] + from, (size_t)(to - from));
 }
 
-double copy_rate(int threads)
+static double copy_rate(char *from, char *to, int64_t bytes, int threads)
 {
-    int64_t bytes = COPY_BYTES;
-    char   *from = malloc((size_t)bytes), *to = malloc((size_t)bytes);
     void   *bufs[] = { from, to };
     double  best = 0;
-    if (from && to)
-        memset(from, 1, (size_t)bytes);
-    for (int i = 0; from && to && i < COPY_TRIES; i++) {
+    int64_t tries = ((int64_t)COPY_TRIES << 25) / bytes;
+    for (int64_t i = 0; i < COPY_TRIES || (i < tries && i < COPY_MOST_TRIES); i++) {
         double start = clock_seconds();
         launch(copy_part, bufs, &bytes, threads, INT64_MAX, threads);
         double rate = 2.0 * (double)bytes / (clock_seconds() - start);
         best = rate > best ? rate : best;
     }
+    return best * 1e-9;
+}
+
+bool copy_rates(int threads, double gbs[COPY_SIZES])
+{
+    int64_t half = (int64_t)COPY_SMALLEST << (COPY_SIZES - 2);
+    char   *from = malloc((size_t)half), *to = malloc((size_t)half);
+    bool    ok = from && to;
+    if (ok)
+        memset(from, 1, (size_t)half);
+    for (int i = 0; ok && i < COPY_SIZES; i++)
+        gbs[i] = copy_rate(from, to, ((int64_t)COPY_SMALLEST << i) / 2, threads);
     free(from);
     free(to);
-    return best * 1e-9;
+    return ok;
 }

@@ -3,9 +3,7 @@
  * Time is processor time of the thread that starts kernels, which takes part in each of them: what else runs on the machine does not show, waiting for the
  * other threads at the end of a kernel does. The trace has times of a clock on the wall, by thread.
  *
- * Arithmetic is that of the text: 2 a multiply-add of a convolution or matmul (also where Winograd's way does fewer), 1 an elementwise op or a term of a sum. Bytes
- * are those of all buffers that a kernel reads or writes, each once. A kernel is bound by memory when bytes at the bandwidth of a copy take longer than its arithmetic
- * at the peak of multiply-adds; what stays in caches between kernels can be faster than that bound.
+ * What bounds a kernel is roofline.c's matter.
  */
 #include "profile.h"
 
@@ -14,6 +12,8 @@
 
 #include "clock.h"
 #include "launch.h"
+#include "peak.h"
+#include "roofline.h"
 
 enum { MOST_SPANS = 400000, MOST_LINES = 6 };
 
@@ -81,39 +81,6 @@ double profile_busiest(const Profile *p, uint32_t kernel)
     return p->calls[kernel] ? p->busiest[kernel] / p->calls[kernel] : 0;
 }
 
-/* ---- what kernels do ---- */
-
-typedef struct { double flops, bytes; } Load;
-
-static int64_t size_of(const Fusion *f, Dim d, const DimBind *binds, uint32_t n)
-{
-    int64_t v;
-    return dim_eval(f->g->dims, d, binds, n, &v) ? v : 0;
-}
-
-static Load load_of_kernel(const Fusion *f, const Fused *k, const MemoryPlan *plan, const DimBind *binds, uint32_t n)
-{
-    const Graph *g = f->g;
-    Load         l = { 0, 0 };
-    KernelNodes  nodes;
-    kernel_nodes(f, k, &nodes);
-    for (uint32_t i = 0; i < nodes.computed.n; i++) {
-        Ref     r = nodes.computed.at[i];
-        OpClass class = op_info[node(g, r)->op].class;
-        bool    again = k->kind != FUSED_REDUCE && class == CLASS_REDUCE && is_kept(f, r);         /* partial results: few */
-        if (r == k->contract && k->kind == FUSED_CONTRACT)
-            l.flops += 2.0 * (double)size_of(f, contract_macs(g, r), binds, n);
-        else if (class == CLASS_REDUCE && !again)
-            l.flops += (double)size_of(f, element_count(g, node_arg(g, r, 0)), binds, n);
-        else if (class == CLASS_ELEM)
-            l.flops += (double)size_of(f, element_count(g, r), binds, n);
-    }
-    for (uint32_t j = 0; j < k->bufs.n; j++)
-        l.bytes += (double)plan->bytes[k->bufs.at[j]];
-    kernel_nodes_free(&nodes);
-    return l;
-}
-
 static const char *const kinds[] = { "map", "reduce", "contract", "combine", "pack", "relayout", "halo" };
 
 /* ---- the table ---- */
@@ -128,7 +95,7 @@ static int by_cost(const void *a, const void *b)
 
 static void print_row(const Profile *p, const Fusion *f, uint32_t i, double seconds, double all, Load l, const MachineRates *rates, Text *out)
 {
-    double compute = l.flops / (rates->peak_gflops * 1e9), memory = l.bytes / (rates->copy_gbs * 1e9), bound = compute > memory ? compute : memory;
+    double compute = l.flops / (rates->peak_gflops * 1e9), memory = l.memory, bound = compute > memory ? compute : memory;
     const Fused *k = f->kernels.at[i];
     text_addf(out, "%9.4f %5.1f %6u %8.2f %6.1f %8.2f  %-7s %5.0f  %-8s %-14s ", seconds * 1e3, all > 0 ? 100 * seconds / all : 0, p->calls[i],
               seconds > 0 ? l.flops / seconds * 1e-9 : 0, seconds > 0 ? 100 * compute / seconds : 0, seconds > 0 ? l.bytes / seconds * 1e-9 : 0,
@@ -140,18 +107,20 @@ static void print_row(const Profile *p, const Fusion *f, uint32_t i, double seco
 void profile_print(const Profile *p, const Fusion *f, const MemoryPlan *plan, const DimBind *binds, uint32_t n, const MachineRates *rates, Text *out)
 {
     Cost  *costs = xmalloc((p->n + 1) * sizeof *costs);
+    Load  *loads = kernel_loads(f, plan, binds, n, rates);
     double all = 0;
     for (uint32_t i = 0; i < p->n; i++) {
         costs[i] = (Cost){ profile_seconds(p, i), i };
         all += costs[i].seconds;
     }
     qsort(costs, p->n, sizeof *costs, by_cost);
-    text_addf(out, "%u kernels, %.3f ms a pass (of %u); %d thread%s: %.4g GFLOP/s of multiply-adds, copies at %.3g GB/s\n", p->n, all * 1e3, p->passes, p->threads,
-              p->threads == 1 ? "" : "s", rates->peak_gflops, rates->copy_gbs);
+    text_addf(out, "%u kernels, %.3f ms a pass (of %u); %d thread%s: %.4g GFLOP/s of multiply-adds, copies at %.3g GB/s, %.3g within 1 MiB\n", p->n, all * 1e3, p->passes, p->threads,
+              p->threads == 1 ? "" : "s", rates->peak_gflops, rates->copy_gbs[COPY_SIZES - 1], rates->copy_gbs[4]);
     text_add(out, "       ms     %  calls  GFLOP/s % peak     GB/s  bound by  % of  kernel                  lines\n");
     for (uint32_t i = 0; i < p->n; i++)
-        print_row(p, f, costs[i].kernel, costs[i].seconds, all, load_of_kernel(f, f->kernels.at[costs[i].kernel], plan, binds, n), rates, out);
+        print_row(p, f, costs[i].kernel, costs[i].seconds, all, loads[costs[i].kernel], rates, out);
     free(costs);
+    free(loads);
 }
 
 /* ---- the trace ---- */
@@ -168,9 +137,9 @@ static void shape_text(const Fusion *f, const Fused *k, const DimBind *binds, ui
 void profile_trace(const Profile *p, const Fusion *f, const MemoryPlan *plan, const DimBind *binds, uint32_t n, Text *out)
 {
     char **args = xmalloc((p->n + 1) * sizeof *args);          /* by kernel: equal in all its events */
+    Load  *loads = kernel_loads(f, plan, binds, n, NULL);
     for (uint32_t i = 0; i < p->n; i++) {
         const Fused *k = f->kernels.at[i];
-        Load         l = load_of_kernel(f, k, plan, binds, n);
         Text         t = { 0 }, where = { 0 }, shape = { 0 };
         kernel_places(f, k, 0, &where);
         shape_text(f, k, binds, n, &shape);
@@ -178,7 +147,7 @@ void profile_trace(const Profile *p, const Fusion *f, const MemoryPlan *plan, co
         text_json(&t, where.n ? where.at : "");
         text_add(&t, ", \"size\": ");
         text_json(&t, shape.at);
-        text_addf(&t, ", \"mflop\": %.6g, \"bytes\": %.0f}", l.flops * 1e-6, l.bytes);
+        text_addf(&t, ", \"mflop\": %.6g, \"bytes\": %.0f}", loads[i].flops * 1e-6, loads[i].bytes);
         args[i] = t.at;
         text_free(&where);
         text_free(&shape);
@@ -197,4 +166,5 @@ void profile_trace(const Profile *p, const Fusion *f, const MemoryPlan *plan, co
     for (uint32_t i = 0; i < p->n; i++)
         free(args[i]);
     free(args);
+    free(loads);
 }

@@ -31,18 +31,23 @@ typedef struct {
 
 static const Row rows[] = {
     { "acgan", "w=2 side=16 batch=4", { { NULL, "G", 1050985 }, { NULL, "D", 103243 } } },
+    { "adain", "features=4 size=32 batch=2", { { NULL, "D", 3505219 }, { "features=16", "D", 219667 }, { NULL, "E", 3505740 } } },
+    { "animeganv2", "w=2 features=8 size=32 batch=2", { { NULL, "G", 2143552 }, { NULL, "D", 1128800 }, { "lite=true", "G", 698240 } } },
     { "cartoongan", "w=2 blocks=1 d=2 features=3 size=32 count=4 batch=2",
       { { NULL, "G", 11120195 }, { NULL, "D", 1128385 } } },
     { "cgan", "batch=8", { { NULL, "G", 1757412 }, { NULL, "D", 1055845 } } },
     { "cyclegan", "w=2 blocks=1 size=32 count=4 kept=2", { { NULL, "G", 11378179 }, { NULL, "F", 11378179 }, { NULL, "DX", 2764737 }, { NULL, "DY", 2764737 } } },
     { "dcgan", "w=4 batch=4", { { NULL, "G", 3576704 }, { NULL, "D", 2765568 } } },
+    { "gatys", "size=32 features=2", { { NULL, "picture", 196608 }, { "height=384 width=512", "picture", 589824 } } },
     { "johnson", "w=4 features=2 size=32 batch=2", { { NULL, "G", 1679235 }, { "w=16", "G", 424899 } } },
+    { "multistyle", "w=4 features=6 size=32 batch=2", { { NULL, "G", 1685635 }, { "w=16 styles=5", "G", 431299 } } },
     { "pggan", "top=2 most=4 nz=4 base=16 batch=4 group=2",
       { { "top=8", "G", 23079115 }, { "top=8", "D", 23087249 }, { "top=6", "G", 23044309 }, { "top=6", "D", 23052353 }, { "top=5", "G", 22933394 }, { "top=5", "D", 22941313 } } },
     { "photo2comic", "w=4 blocks=1 size=32 count=16 batch=2", { { NULL, "G", 183275 }, { NULL, "D", 43633 } } },
     { "pix2pix", "w=2 levels=6 size=64 count=4 batch=2", { { NULL, "G", 54414019 }, { "levels=7 size=128", "G", 41829059 }, { NULL, "D", 2768705 } } },
     { "stylegan2", "res=16 base=128 most=16 nz=8 depth=3 batch=8",
       { { "res=1024 base=32768", "G", 30370060 }, { "res=1024 base=32768", "D", 29012513 }, { "res=256", "G", 24767458 }, { "res=256", "D", 24001089 }, { "res=256 depth=2", "G", 23191522 } } },
+    { "whitebox", "w=2 features=4 size=32 batch=2 cell=8", { { NULL, "G", 1467075 }, { NULL, "S", 287137 }, { NULL, "T", 287137 } } },
     { "wgan_gp", "w=2 levels=3 batch=3", { { NULL, "G", 8541443 }, { NULL, "D", 9816577 } } },
     { "wgan_gp_mlp", "batch=8", { { NULL, "G", 1510032 }, { NULL, "D", 533505 } } },
 };
