@@ -123,6 +123,7 @@ void plan_matmul(Graph *g, const Target *t, ContractPlan *p);
 bool conv_retile(Graph *g, const Conv *c, ContractPlan *p, char *why, size_t nwhy);
 bool winograd_retile(Graph *g, const Conv *c, ContractPlan *p, char *why, size_t nwhy);
 bool narrow_retile(const ContractPlan *p, char *why, size_t nwhy);
+double dw_rate(const Conv *c, const Target *t, int rows, int nb);
 bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy);
 bool matmul_retile(Graph *g, ContractPlan *p, char *why, size_t nwhy);
 bool registers_hold(const ContractPlan *p, int pixels, int nb, char *why, size_t nwhy);

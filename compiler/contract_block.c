@@ -107,7 +107,7 @@ double contract_estimate(const ContractPlan *p)
     Conv    c = conv_of(g, p->node);
     ConvMap m;
     if (v[V_ALGO] == ALGO_DW)
-        return fma_rate(v[V_ROWS], v[V_NB]) * tile_waste(c.S, v[V_NB]);
+        return dw_rate(&c, p->target, v[V_ROWS], v[V_NB]);
     if (v[V_ALGO] == ALGO_NARROW)
         return fma_rate(v[V_PW], v[V_NB]);
     if (v[V_ALGO] != ALGO_CONV || !conv_map(&c, &m))

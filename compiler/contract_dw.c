@@ -19,7 +19,7 @@
  *
  * With too few tasks there are several chunks; each leaves partial sums in scratch, and a second kernel adds them in order.
  * With lanes over k or pixels there always is a second kernel: it also turns [c][r][s][k] into (k,c,r,s). Sums in memory grow block by block, so here no
- * tile may overlap another: tap tiles divide the kernel, or a narrower tile does the rest.
+ * tile may overlap another: tiles divide the kernel and the block of output channels, or a narrower tile does the rest.
  */
 #include "contract.h"
 
@@ -58,31 +58,47 @@ static int chunks_for(const Graph *g, const Conv *c, const Cut *cut, int64_t tas
 
 /* ---- planning ---- */
 
+/* Of a tile and of what is left where it does not divide the block and the taps: the share of the multiply-add peak. */
+double dw_rate(const Conv *c, const Target *t, int rows, int nb)
+{
+    int64_t block = c->K < t->vec ? c->K : t->vec, k_rest = block % rows, s_rest = c->S % nb;
+    double  k_tiles = (double)(block / rows), s_tiles = (double)(c->S / nb), steps = 0;
+    const struct { double times; int64_t rows, nb; } part[] = { { k_tiles * s_tiles, rows, nb }, { s_tiles, k_rest, nb }, { k_tiles, rows, s_rest }, { 1, k_rest, s_rest } };
+    for (size_t i = 0; i < COUNT(part); i++)
+        if (part[i].rows && part[i].nb)
+            steps += part[i].times * (double)(part[i].rows * part[i].nb) / fma_rate((int)part[i].rows, (int)part[i].nb);
+    return (double)(block * c->S) / steps;
+}
+
+/* Whichever operand takes fewer registers is held; the other comes one vector after the other. */
+static int smaller(int rows, int nb) { return rows < nb ? rows : nb; }
+
+/* Tiles that leave nothing first: another has to be clearly better. */
 static void pick_lanes_c(const Conv *c, const Target *t, ContractPlan *p)
 {
     double  best = 0;
     int64_t block = c->K < t->vec ? c->K : t->vec;
-    for (int nb = 1; nb <= 6 && nb <= c->S; nb++) {
-        int most = most_rows(t, nb);
-        for (int rows = 1; rows <= most && rows <= block; rows++) {
-            double score = fma_rate(rows, nb) * tile_waste(c->S, nb);
-            if (block % rows != 0 || score <= best)
-                continue;
-            best = score;
-            p->variant[V_NB] = nb;
-            p->variant[V_ROWS] = rows;
-        }
-    }
+    for (int even = 1; even >= 0; even--)
+        for (int nb = 1; nb <= 6 && nb <= c->S; nb++)
+            for (int rows = 1; rows <= block && rows * nb + smaller(rows, nb) + (t->fma ? 1 : 2) <= t->nregs; rows++) {
+                double score = dw_rate(c, t, rows, nb);
+                if ((block % rows == 0) != even || score <= (even ? best : 1.05 * best))
+                    continue;
+                best = score;
+                p->variant[V_NB] = nb;
+                p->variant[V_ROWS] = rows;
+            }
 }
 
 bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy)
 {
     int64_t block = c->K < p->target->vec ? c->K : p->target->vec;
-    if (p->variant[V_NB] > 6 || p->variant[V_NB] > c->S)
+    int     rows = p->variant[V_ROWS], nb = p->variant[V_NB], held = smaller(rows, nb);
+    if (nb > 6 || nb > c->S)
         return snprintf(why, nwhy, "cols: at most %d taps here", c->S < 6 ? (int)c->S : 6), false;
-    if (block % p->variant[V_ROWS])
-        return snprintf(why, nwhy, "rows: they must divide %d", (int)block), false;
-    return registers_hold(p, p->variant[V_ROWS], p->variant[V_NB], why, nwhy);
+    if (rows > block)
+        return snprintf(why, nwhy, "rows: at most %d output channels here", (int)block), false;
+    return registers_hold(p, rows + nb - held, held, why, nwhy);
 }
 
 static void plan_lanes_c(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
@@ -273,14 +289,14 @@ typedef struct {
     LLVMValueRef kb, cb, xcb;      /* of the task: blocks of output channels, of channels of the group, of channels of x */
 } LanesC;
 
-/* Adds the block's pixels to the sums of V_ROWS output channels from k0 and nb columns of taps from s0, in row r of taps. */
-static void add_tile(LanesC *q, LLVMValueRef r, LLVMValueRef s0, LLVMValueRef k0, int nb)
+/* Adds the block's pixels to the sums of `rows` output channels from k0 and nb columns of taps from s0, in row r of taps. */
+static void add_tile(LanesC *q, LLVMValueRef r, LLVMValueRef s0, LLVMValueRef k0, int rows, int nb)
 {
     Dw          *k = &q->dw;
     Emit        *e = k->e;
-    int          vec = e->target->vec, rows = k->v[V_ROWS], nacc = rows * nb;
+    int          vec = e->target->vec, nacc = rows * nb, hold = smaller(rows, nb);
     bool         blocked = k->g.block > 1;
-    LLVMValueRef acc[MAX_CARRY], now[MAX_CARRY], at[MAX_CARRY], xv[8];
+    LLVMValueRef acc[MAX_CARRY], now[MAX_CARRY], at[MAX_CARRY], held[8];
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < nb; j++) {
             LLVMValueRef tap = i_add(e, i_mulc(e, r, k->c.S), i_addc(e, s0, j));
@@ -290,33 +306,53 @@ static void add_tile(LanesC *q, LLVMValueRef r, LLVMValueRef s0, LLVMValueRef k0
     PixelLoop l;
     pixels_begin(k, &l, nacc, acc, q->xcb, blocked ? q->kb : k0, r, s0, 1);
     memcpy(now, l.x.carry, sizeof now);
-    for (int j = 0; j < nb; j++)
-        xv[j] = vec_load(e, addr(e, l.xp, i_mulc(e, k->x.w, (int64_t)j * k->c.dilation[1])), vec);
     LLVMValueRef gp = blocked ? addr(e, l.gp, k0) : l.gp;
-    for (int i = 0; i < rows; i++) {
-        LLVMValueRef gv = splat(e, load(e, addr(e, gp, blocked ? c_int(e, i) : i_mulc(e, k->g.c, i))), vec);
-        for (int j = 0; j < nb; j++)
-            now[i * nb + j] = f_fma(e, gv, xv[j], now[i * nb + j]);
+    for (int n = 0; n < rows + nb; n++) {        /* the held operand, then the other: n counts both */
+        bool         first = n < hold, is_x = (nb <= rows) == first;
+        int          i = first ? n : n - hold;
+        LLVMValueRef v;
+        if (is_x)
+            v = vec_load(e, addr(e, l.xp, i_mulc(e, k->x.w, (int64_t)i * k->c.dilation[1])), vec);
+        else
+            v = splat(e, load(e, addr(e, gp, blocked ? c_int(e, i) : i_mulc(e, k->g.c, i))), vec);
+        if (first)
+            held[n] = v;
+        for (int h = 0; h < hold && !first; h++) {
+            int to = is_x ? h * nb + i : i * nb + h;
+            now[to] = is_x ? f_fma(e, held[h], v, now[to]) : f_fma(e, v, held[h], now[to]);
+        }
     }
     pixels_end(k, &l, now);
     for (int i = 0; i < nacc; i++)
         store(e, l.n.carry[i], at[i]);
 }
 
-static void add_block(LanesC *q)
+/* All columns of taps in row r. */
+static void add_columns(LanesC *q, LLVMValueRef r, LLVMValueRef k0, int rows)
 {
     Dw          *k = &q->dw;
     Emit        *e = k->e;
     int          nb = k->v[V_NB], rest = (int)(k->c.S % nb);
-    LLVMValueRef zero = c_int(e, 0), left = c_int(e, k->c.S - rest);
-    Loop         r = loop_begin(e, zero, c_int(e, k->c.R), 1, 0, NULL);
-    Loop         o = loop_begin(e, zero, c_int(e, q->kblock), k->v[V_ROWS], 0, NULL);
-    Loop         s = loop_begin(e, zero, left, nb, 0, NULL);
-    add_tile(q, r.i, s.i, o.i, nb);
+    LLVMValueRef left = c_int(e, k->c.S - rest);
+    Loop         s = loop_begin(e, c_int(e, 0), left, nb, 0, NULL);
+    add_tile(q, r, s.i, k0, rows, nb);
     loop_end(e, &s, NULL);
     if (rest)
-        add_tile(q, r.i, left, o.i, rest);
+        add_tile(q, r, left, k0, rows, rest);
+}
+
+static void add_block(LanesC *q)
+{
+    Dw          *k = &q->dw;
+    Emit        *e = k->e;
+    int          rows = k->v[V_ROWS], rest = q->kblock % rows;
+    LLVMValueRef zero = c_int(e, 0), left = c_int(e, q->kblock - rest);
+    Loop         r = loop_begin(e, zero, c_int(e, k->c.R), 1, 0, NULL);
+    Loop         o = loop_begin(e, zero, left, rows, 0, NULL);
+    add_columns(q, r.i, o.i, rows);
     loop_end(e, &o, NULL);
+    if (rest)
+        add_columns(q, r.i, left, rest);
     loop_end(e, &r, NULL);
 }
 
