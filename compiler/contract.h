@@ -10,6 +10,7 @@
  *   contract_winograd_dw.c  conv_dw with fewer multiplications
  *   contract_winograd_few.c the same for small maps with many channels
  *   contract_matmul.c   matmul
+ *   contract_sums.c     sums of results on the way out: statistics of a norm
  *   contract_block.c    block sizes chosen by @block or by tuning
  *   contract_generic.c  every convolution that the others decline: one element at a time
  *
@@ -89,6 +90,29 @@ Result result_of(Emit *e, const ContractPlan *p, int buf, Layout out, Epilogue e
 void   result_store(Result *r, LLVMValueRef acc, const At4 *at);
 void   result_ahead(Result *r, const At4 *at);     /* prefetches what result_store will touch there */
 
+/* ---- contract_sums.c: all do nothing when the plan has no sums ---- */
+enum { SUMS_NB = 4 };
+typedef struct {
+    Emit         *e;
+    const ContractPlan *p;
+    SumSlots      s;
+    int           nb;
+    LLVMValueRef  base, run, done;         /* the slots; on the stack: running sums of rows that are not done, columns of the present rows that are */
+    LLVMValueRef  acc[MAX_SUMS][SUMS_NB][3];    /* on the stack: running sums, which become registers */
+    LLVMValueRef  now[MAX_SUMS];           /* what an epilogue just left */
+    LLVMValueRef  before, fresh;           /* of a tile: results in its slot before it; are there none */
+} ResultSums;
+void sums_begin(ResultSums *s, Emit *e, const ContractPlan *p, int nb, int rows);   /* a kernel's; rows: of a tile that sums_row_begin comes to */
+void sums_add(ResultSums *s, int j, LLVMValueRef first, LLVMValueRef counts);       /* s->now for vector j: is it a slot's first result (NULL: no), does it count (NULL: yes) */
+/* A row of a tile: columns [at, at + width) of `count`; nb vectors of channels from block cb on, those below `blocks`. row: its number in the tile. */
+typedef struct { LLVMValueRef slot, row, at, count, cb, blocks, fresh, skip; int width; } SumRow;
+void sums_done(ResultSums *s, LLVMValueRef columns);       /* of the rows to come; 0: they begin */
+void sums_row_begin(ResultSums *s, SumRow *r);             /* sets fresh and skip */
+void sums_column(ResultSums *s, const SumRow *r, int j, LLVMValueRef column);       /* s->now for vector j at a column of the tile */
+void sums_row_end(ResultSums *s, const SumRow *r);
+void sums_tile_begin(ResultSums *s, LLVMValueRef slot, LLVMValueRef begins, LLVMValueRef cb);   /* begins: the slot begins with the tile. Vector 0 */
+void sums_tile_end(ResultSums *s, LLVMValueRef slot, LLVMValueRef cb, LLVMValueRef count);
+
 int  use_buf(Emit *e, Ref value, Layout l, bool write, Dim elems);     /* adds the buffer to the kernel: value 0 is scratch (or packed) memory */
 LLVMValueRef table_at(Emit *e, const int64_t *v, int n, LLVMValueRef i);   /* v[i]: a constant when all are equal */
 LLVMValueRef phase_value(Emit *e, const Axis *a, LLVMValueRef phase, size_t field);    /* field: offsetof(Phase, ..) of an int */
@@ -158,7 +182,8 @@ void pack_matmul(Emit *e, const ContractPlan *p);
 typedef struct { int64_t in_blocks, lanes, tiles, width; int64_t phase_at[MAX_PHASES * MAX_PHASES], total; } Panels;
 Panels conv_panels(const ConvMap *m, const ContractPlan *p, int in_block);
 
-/* contract_winograd.c: elements of all transformed weights; those of one block of input channels, from panels of that block (all phases) */
+/* contract_winograd.c. Elements of all transformed weights; those of one block of input channels, from panels of that block (all phases) */
+Dim     winograd_tiles(DimTable *d, const ConvMap *m);       /* of a phase and image */
 int64_t winograd_total(const ConvMap *m, const ContractPlan *p);
 void    winograd_weights(Emit *e, const ContractPlan *p, const ConvMap *m, LLVMValueRef stage, LLVMValueRef packed, LLVMValueRef tile, LLVMValueRef block);
 

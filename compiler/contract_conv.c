@@ -17,7 +17,7 @@
 
 /* ---- block sizes ---- */
 
-enum { USUAL_BATCH = 32, TASK_PIXELS = 256 };
+enum { USUAL_BATCH = 32, TASK_PIXELS = 256, SHORT_ROW = 8 };      /* SHORT_ROW: partial sums of shorter rows would be as much memory as the rows */
 
 typedef struct { int nb, pn, pr, pw; double score; } Tile;
 
@@ -81,6 +81,7 @@ static void plan_blocked(const Conv *c, const ConvMap *m, const Target *t, Contr
     p->variant[V_UNROLL] = m->Cin >= t->vec ? 4 : 1;     /* neighbouring taps of a plane share loads: unrolled, those loads would hold the registers */
     int64_t row = cols < 0 ? 64 : cols * tile.pr * tile.pn;
     p->variant[V_CHUNK] = (int)(row >= TASK_PIXELS ? 1 : TASK_PIXELS / row);
+    p->sums_ok = cols < 0 || cols >= SHORT_ROW;
 }
 
 void plan_conv(Graph *g, const Conv *c, const Target *t, ContractPlan *p)
@@ -144,6 +145,8 @@ typedef struct {
     Panels       q;
     View         in;
     Result       result;
+    ResultSums   sums;
+    LLVMValueRef image;            /* of a tile of one image where tiles of more do not fit: its number */
     int          nb, unroll, groups;
     LLVMValueRef spill;            /* results of a tile on their way to the epilogue */
     LLVMValueRef images;
@@ -215,29 +218,36 @@ static void finish(Core *k, LLVMValueRef *acc, LLVMValueRef n, LLVMValueRef qy, 
     Emit        *e = k->e;
     int          vec = e->target->vec, nacc = pn * pr * pw * k->nb;
     int64_t      blocks = (k->m.Cout / k->groups + vec - 1) / vec;
-    LLVMValueRef zero = c_int(e, 0);
+    LLVMValueRef zero = c_int(e, 0), base = i_mulc(e, k->group, blocks);
+    SumRow       row = { .at = qx, .count = k->x.count, .cb = i_add(e, base, i_mulc(e, k->tile, k->nb)), .blocks = i_addc(e, base, blocks), .width = pw };
     for (int i = 0; i < nacc; i++)
         store(e, acc[i], addr(e, k->spill, c_int(e, (int64_t)i * vec)));
-    Loop         in = loop_begin(e, zero, c_int(e, pn), 1, 0, NULL);
-    Loop         ir = loop_begin(e, zero, c_int(e, pr), 1, 0, NULL);
+    Loop in = loop_begin(e, zero, c_int(e, pn), 1, 0, NULL);
+    Loop ir = loop_begin(e, zero, c_int(e, pr), 1, 0, NULL);
+    At4  at = { .n = i_add(e, n, in.i) };
+    at.h = i_add(e, i_mulc(e, i_add(e, qy, ir.i), k->m.axis[0].out_step), k->y.out_first);
+    row.row = i_add(e, i_mulc(e, i_add(e, k->image, in.i), pr), ir.i);
+    row.slot = i_add(e, i_mulc(e, i_mad(e, at.n, dim_value(e, k->m.out[2]), at.h), k->m.axis[1].count), k->x.out_first);
+    sums_row_begin(&k->sums, &row);
     Loop         ic = loop_begin(e, zero, c_int(e, pw), 1, 0, NULL);
     LLVMValueRef pixel = i_add(e, i_mulc(e, i_add(e, i_mulc(e, in.i, pr), ir.i), pw), ic.i);
-    At4          at = { .n = i_add(e, n, in.i) };
-    at.h = i_add(e, i_mulc(e, i_add(e, qy, ir.i), k->m.axis[0].out_step), k->y.out_first);
     at.w = i_add(e, i_mulc(e, i_add(e, qx, ic.i), k->m.axis[1].out_step), k->x.out_first);
+    at.seen = k->sums.now;
     for (int j = 0; j < k->nb; j++) {
         LLVMValueRef block = i_addc(e, i_mulc(e, k->tile, k->nb), j);
         LLVMValueRef v = vec_load(e, addr(e, k->spill, i_addc(e, i_mulc(e, pixel, (int64_t)k->nb * vec), (int64_t)j * vec)), vec);
-        at.cb = i_add(e, i_mulc(e, k->group, blocks), block);
+        at.cb = i_add(e, base, block);
         bool guard = blocks % k->nb != 0 && j > 0;
         If   f = { 0 };
         if (guard)
             f = if_begin(e, i_less(e, block, c_int(e, blocks)));
         result_store(&k->result, v, &at);
+        sums_column(&k->sums, &row, j, ic.i);
         if (guard)
             if_end(e, &f);
     }
     loop_end(e, &ic, NULL);
+    sums_row_end(&k->sums, &row);
     loop_end(e, &ir, NULL);
     loop_end(e, &in, NULL);
 }
@@ -270,6 +280,7 @@ static void tile_at(void *ctx, LLVMValueRef qx, int pw)
 {
     RowAt *at = ctx;
     tile(at->k, at->n, at->qy, qx, 1, 1, pw);
+    sums_done(&at->k->sums, i_addc(at->k->e, qx, pw));
 }
 
 /* Tiles of one row of tiles; y, n: numbers of the row tile and image tile. */
@@ -281,6 +292,14 @@ static void row(Core *k, const int *v, LLVMValueRef ny, LLVMValueRef nn)
     If           f = if_begin(e, i_less(e, qy, k->y.count));    /* phases may differ by a row */
     if (pr > 1)
         qy = i_min(e, qy, i_addc(e, k->y.count, -pr));
+    k->image = c_int(e, 0);
+    sums_done(&k->sums, c_int(e, 0));
+    int64_t known;
+    if (k->sums.p->nsums && !is_int(k->x.count, &known)) {
+        If none = if_begin(e, i_equal(e, k->x.count, c_int(e, 0)));
+        finish(k, NULL, n, qy, c_int(e, 0), pn, pr, 0);
+        if_end(e, &none);
+    }
     if (v[V_PW2]) {
         tile_line(e, c_int(e, 0), k->x.count, k->x.count, pw, v[V_PW2], tile_at, &(RowAt){ k, n, qy });
         if_end(e, &f);
@@ -296,12 +315,15 @@ static void row(Core *k, const int *v, LLVMValueRef ny, LLVMValueRef nn)
     } else {                       /* fewer images than the tile holds: one by one */
         If few = if_begin(e, i_less(e, k->images, c_int(e, pn)));
         Loop one = loop_begin(e, c_int(e, 0), k->images, 1, 0, NULL);
+        k->image = one.i;
         tile(k, one.i, qy, qx, 1, pr, pw);
+        k->image = c_int(e, 0);
         loop_end(e, &one, NULL);
         if_else(e, &few);
         tile(k, i_min(e, n, i_addc(e, k->images, -pn)), qy, qx, pn, pr, pw);
         if_end(e, &few);
     }
+    sums_done(&k->sums, i_addc(e, qx, pw));
     loop_end(e, &x, NULL);
     if_end(e, &f);
 }
@@ -322,6 +344,7 @@ void emit_conv(Emit *e, const Job *j)
     k.in = view4(e, buf_base(e, in), k.m.in, &p->in[0]);
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
     k.images = dim_value(e, k.m.out[0]);
+    sums_begin(&k.sums, e, p, k.nb, v[V_PN] * v[V_PR]);
     k.spill = stack_array(e, t_f32(e), v[V_PN] * v[V_PR] * v[V_PW] * k.nb * e->target->vec);
 
     const Axis *ay = &k.m.axis[0], *ax = &k.m.axis[1];

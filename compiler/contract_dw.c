@@ -379,7 +379,7 @@ static void put_sums(LanesC *q, Result *result, const View *part)
     if (k->partial)
         store(e, v, addr(e, part->base, view_off(e, part, ko, q->cb, r.i, s.i)));
     else
-        result_store(result, v, &(At4){ ko, q->cb, r.i, s.i, NULL });
+        result_store(result, v, &(At4){ .n = ko, .cb = q->cb, .h = r.i, .w = s.i });
     loop_end(e, &s, NULL);
     loop_end(e, &r, NULL);
     loop_end(e, &i, NULL);
@@ -597,7 +597,7 @@ static void combine_same(Emit *e, const ContractPlan *p, const Conv *c, Result *
     Loop         t = tasks_begin(e, c_int(e, c->K * cblocks));
     Loop         r = loop_begin(e, zero, c_int(e, c->R), 1, 0, NULL);
     Loop         s = loop_begin(e, zero, c_int(e, c->S), 1, 0, NULL);
-    At4          at = { i_divc(e, t.i, cblocks), i_rem(e, t.i, c_int(e, cblocks)), r.i, s.i, NULL };
+    At4          at = { .n = i_divc(e, t.i, cblocks), .cb = i_rem(e, t.i, c_int(e, cblocks)), .h = r.i, .w = s.i };
     LLVMValueRef from = addr(e, scratch, view_off(e, &part, at.n, at.cb, at.h, at.w));
     Loop         i = loop_begin(e, zero, c_int(e, chunks), 1, 1, &acc);
     LLVMValueRef sum = f_add(e, i.carry[0], vec_load(e, addr(e, from, i_mul(e, i.i, size)), vec));
@@ -629,7 +629,7 @@ static void combine_turned(Emit *e, const ContractPlan *p, const Conv *c, Result
     loop_end(e, &i, &sum);
     store(e, i.carry[0], addr(e, line, l.i));
     loop_end(e, &l, NULL);
-    result_store(result, vec_load(e, line, vec), &(At4){ k, ch, r.i, s.i, tail_mask(e, left, vec) });
+    result_store(result, vec_load(e, line, vec), &(At4){ .n = k, .cb = ch, .h = r.i, .w = s.i, .mask = tail_mask(e, left, vec) });
     loop_end(e, &s, NULL);
     loop_end(e, &r, NULL);
     loop_end(e, &t, NULL);

@@ -269,7 +269,7 @@ static void pixels_tile(Pixels *k, LLVMValueRef x, int vectors, LLVMValueRef mas
     pixels_sums(k, x, vectors, mask, sums);
     for (int v = 0; v < vectors; v++)
         for (int j = 0; j < k->nb; j++) {
-            At4 at = { k->n, i_addc(e, k->channel, j), k->row, i_addc(e, x, (int64_t)v * e->target->vec), mask };
+            At4 at = { .n = k->n, .cb = i_addc(e, k->channel, j), .h = k->row, .w = i_addc(e, x, (int64_t)v * e->target->vec), .mask = mask };
             result_store(&k->result, sums[v * k->nb + j], &at);
         }
 }
@@ -318,7 +318,7 @@ static void woven_row(Pixels *k)
     Loop         v = loop_begin(e, zero, i_min(e, c_int(e, (int64_t)step * vec), i_sub(e, cols, first)), vec, 0, NULL);
     LLVMValueRef x = i_add(e, first, v.i), mask = tail_mask(e, i_sub(e, cols, x), vec);
     for (int j = 0; j < k->nb; j++) {
-        At4 at = { k->n, i_addc(e, k->channel, j), k->row, x, mask };
+        At4 at = { .n = k->n, .cb = i_addc(e, k->channel, j), .h = k->row, .w = x, .mask = mask };
         result_store(&k->result, vec_load(e, addr(e, k->line, i_addc(e, v.i, (int64_t)j * step * vec)), vec), &at);
     }
     loop_end(e, &v, NULL);

@@ -97,6 +97,9 @@ int past_the_end(const ConvMap *m, int axis)
     return steps > 1 && (n < 0 || n % steps) ? M : n < 0 ? M - 1 : (int)((M - n / steps % M) % M);
 }
 
+static Dim tiles_along(DimTable *d, const ConvMap *m, int axis) { return dim_ceildiv(d, m->out[2 + axis], (int64_t)m->axis[axis].out_step * M); }
+Dim winograd_tiles(DimTable *d, const ConvMap *m) { return dim_mul(d, tiles_along(d, m, 0), tiles_along(d, m, 1)); }
+
 /* Cycles of vector operations, roughly, against the direct kernel's; sizes that are not known are taken for large. */
 static bool pays(const ConvMap *m, const Target *t, double rate)
 {
@@ -137,6 +140,7 @@ bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
     int64_t np = M + r - 1, most = STRIP_BYTES / (np * np * ((m->Cin + t->vec - 1) / t->vec) * residues(m) * t->vec * 4) / rows;
     v[V_CHUNK] = rows * (most < 1 ? 1 : most < STRIP / rows ? (int)most : STRIP / rows);
     v[V_SPLIT] = 1;
+    p->sums_ok = true;
     for (int d = 0; d < 2; d++)
         p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + past_the_end(m, d) * step);
     size_memory(g, m, p);
@@ -166,6 +170,8 @@ typedef struct {
     const int   *v;
     View         in;
     Result       result;
+    ResultSums   sums;
+    LLVMValueRef slot, first;              /* of sums: the phase's first; the strip's first tile */
     LLVMValueRef V, MM, half, spill;       /* scratch of this thread; on the stack: a transform half done, results of a tile */
     LLVMValueRef places;           /* on the stack, of the strip's tiles: image, row, column */
     LLVMValueRef tiles_y, tiles_x, total;  /* of a phase; of all images */
@@ -377,11 +383,29 @@ static void finish_one(Winograd *k, const TilePlace *at, LLVMValueRef cb, LLVMVa
     At4         to = { .n = at->n, .cb = cb };
     to.h = i_add(e, i_mulc(e, i_add(e, at->y, y), ay->out_step), k->out_y);
     to.w = i_add(e, i_mulc(e, i_add(e, at->x, x), ax->out_step), k->out_x);
-    result_store(&k->result, vec_load(e, addr(e, k->spill, i_mulc(e, i_add(e, i_mulc(e, y, M), x), vec)), vec), &to);
+    to.seen = k->sums.now;
+    LLVMValueRef place = i_add(e, i_mulc(e, y, M), x);
+    result_store(&k->result, vec_load(e, addr(e, k->spill, i_mulc(e, place, vec)), vec), &to);
+    int64_t column;
+    if (k->sums.p->nsums)
+        sums_add(&k->sums, 0, is_int(x, &column) && column > 0 ? NULL : LLVMBuildAnd(e->b, k->sums.fresh, i_equal(e, place, c_int(e, 0)), ""), NULL);
 }
 
-/* The M x M results on the stack through the epilogue, those inside the picture: rows of M at once. */
-static void finish(Winograd *k, const TilePlace *at, LLVMValueRef cb)
+/* The slot of sums that tile t of the strip goes to; *begins: it is the slot's first. */
+static LLVMValueRef slot_of(Winograd *k, const TilePlace *at, LLVMValueRef t, LLVMValueRef *begins)
+{
+    Emit        *e = k->e;
+    int          group = k->v[V_PR];
+    LLVMValueRef slot = i_add(e, k->slot, i_divc(e, i_add(e, k->first, t), group));
+    *begins = i_equal(e, i_rem(e, t, c_int(e, group)), c_int(e, 0));
+    if (!k->sums.p->sums_each)
+        return slot;
+    *begins = LLVMBuildOr(e->b, *begins, i_equal(e, i_add(e, at->y, at->x), c_int(e, 0)), "");
+    return i_add(e, slot, at->n);
+}
+
+/* The M x M results on the stack of tile t of the strip through the epilogue, those inside the picture: rows of M at once. */
+static void finish(Winograd *k, const TilePlace *at, LLVMValueRef t, LLVMValueRef cb)
 {
     Emit        *e = k->e;
     const Axis  *ay = &k->m.axis[0], *ax = &k->m.axis[1];
@@ -389,6 +413,9 @@ static void finish(Winograd *k, const TilePlace *at, LLVMValueRef cb)
     LLVMValueRef oy = i_add(e, i_mulc(e, at->y, ay->out_step), k->out_y), ox = i_add(e, i_mulc(e, at->x, ax->out_step), k->out_x);
     LLVMValueRef ny = i_min(e, c_int(e, M), i_divc(e, i_addc(e, i_sub(e, rows, oy), ay->out_step - 1), ay->out_step));
     LLVMValueRef nx = i_min(e, c_int(e, M), i_divc(e, i_addc(e, i_sub(e, cols, ox), ax->out_step - 1), ax->out_step));
+    LLVMValueRef begins, slot = k->sums.p->nsums ? slot_of(k, at, t, &begins) : NULL;
+    if (slot)
+        sums_tile_begin(&k->sums, slot, begins, cb);
     Loop         y = loop_begin(e, zero, ny, 1, 0, NULL);
     If           full = if_begin(e, i_equal(e, nx, c_int(e, M)));
     for (int i = 0; i < M; i++)
@@ -399,6 +426,8 @@ static void finish(Winograd *k, const TilePlace *at, LLVMValueRef cb)
     loop_end(e, &x, NULL);
     if_end(e, &full);
     loop_end(e, &y, NULL);
+    if (slot)
+        sums_tile_end(&k->sums, slot, cb, i_mul(e, ny, nx));
 }
 
 /* A^T M A of one tile of output channels */
@@ -414,7 +443,7 @@ static void transform_results(Winograd *k, LLVMValueRef here, LLVMValueRef tile)
     Loop         j = loop_begin(e, zero, i_min(e, c_int(e, nb), i_sub(e, c_int(e, blocks), cb)), 1, 0, NULL);
     LLVMValueRef from = addr(e, k->MM, i_add(e, i_mulc(e, t.i, k->q.width), i_mulc(e, j.i, vec)));
     both_sides(e, &k->t.a[0][0], MAX_NP, 1, M, np, k->half, from, c_int(e, np * point), c_int(e, point), k->spill, c_int(e, vec));
-    finish(k, &at, i_add(e, cb, j.i));
+    finish(k, &at, t.i, i_add(e, cb, j.i));
     loop_end(e, &j, NULL);
     loop_end(e, &t, NULL);
 }
@@ -437,14 +466,15 @@ void emit_winograd(Emit *e, const Job *j)
     int scratch = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->scratch_elems);
     k.in = view4(e, buf_base(e, in), k.m.in, &p->in[0]);
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
+    sums_begin(&k.sums, e, p, 1, 0);
     k.half = stack_array(e, t_f32(e), MAX_NP * MAX_NP * vec);
     k.spill = stack_array(e, t_f32(e), M * M * vec);
     k.places = stack_array(e, t_i64(e), 3 * k.v[V_CHUNK]);
     k.V = addr(e, buf_base(e, scratch), i_mulc(e, e->tid, scratch_each(&k.q, k.v, np)));
     k.MM = addr(e, k.V, c_int(e, np * np * v_point(&k.q, k.v)));
 
-    Dim     ty = dim_ceildiv(d, k.m.out[2], (int64_t)ay->out_step * M), tx = dim_ceildiv(d, k.m.out[3], (int64_t)ax->out_step * M);
-    Dim     total = dim_mul(d, k.m.out[0], dim_mul(d, ty, tx)), strips = dim_ceildiv(d, total, k.v[V_CHUNK]);
+    Dim     ty = tiles_along(d, &k.m, 0), tx = tiles_along(d, &k.m, 1);
+    Dim     total = dim_mul(d, k.m.out[0], winograd_tiles(d, &k.m)), strips = dim_ceildiv(d, total, k.v[V_CHUNK]);
     int64_t phases = (int64_t)ay->count * ax->count;
     e->kernel->tasks = dim_scale(d, strips, phases);
     k.tiles_y = dim_value(e, ty);
@@ -459,6 +489,9 @@ void emit_winograd(Emit *e, const Job *j)
     k.out_y = phase_value(e, ay, py, offsetof(Phase, out_first));
     k.out_x = phase_value(e, ax, px, offsetof(Phase, out_first));
     LLVMValueRef here = i_min(e, c_int(e, k.v[V_CHUNK]), i_sub(e, k.total, first));
+    k.first = first;
+    if (p->nsums)
+        k.slot = i_mul(e, phase, dim_value(e, k.sums.s.per_phase));
     find_places(&k, first, here);
     transform_inputs(&k, here);
     Loop         tile = loop_begin(e, c_int(e, 0), c_int(e, k.q.tiles), 1, 0, NULL);

@@ -76,6 +76,8 @@ void kernel_nodes(const Fusion *f, const Fused *k, KernelNodes *out)
                 w.seen[k->roots.at[i]] = true;
                 compute(&w, k->roots.at[i]);
             }
+        for (uint32_t i = 0; i < k->sums.n; i++)
+            visit(&w, node_arg(f->g, k->sums.at[i].sum, 0));
     }
     free(w.seen);
 }
@@ -136,7 +138,7 @@ void kernel_places(const Fusion *f, const Fused *k, uint32_t most, Text *out)
 void kernel_buffers(const Fusion *f, const Fused *k, void (*fn)(void *ctx, uint32_t buffer), void *ctx)
 {
     bool     packs = k->kind == FUSED_PACK, contract = k->kind == FUSED_CONTRACT;
-    uint32_t fixed[6], n = 0;
+    uint32_t fixed[7], n = 0;
     for (int i = 0; i < 2; i++)
         if (k->in[i] != NONE && !(contract && k->plan.packed == i))
             fixed[n++] = k->in[i];
@@ -144,6 +146,8 @@ void kernel_buffers(const Fusion *f, const Fused *k, void (*fn)(void *ctx, uint3
         fixed[n++] = k->packed;
     if (k->scratch != NONE)
         fixed[n++] = k->scratch;
+    if (k->sums_at != NONE)
+        fixed[n++] = k->sums_at;
     if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
         fixed[n++] = k->copy_to;
     (void)f;
@@ -205,6 +209,12 @@ Why why_apart(const Fusion *f, Ref value, const Fused *k)
 /* The reduction whose partial results of r are added up elsewhere. */
 static const Fused *partial_of(const Fusion *f, Ref r, uint32_t *buffer)
 {
+    uint32_t     which;
+    const Fused *taker = sum_taker(f, r, &which);
+    if (taker) {
+        *buffer = taker->sums_at;
+        return taker;
+    }
     for (uint32_t i = 0; i < f->kernels.n; i++) {
         const Fused *k = f->kernels.at[i];
         for (uint32_t j = 0; k->kind == FUSED_REDUCE && !k->whole && j < k->roots.n; j++)

@@ -16,9 +16,6 @@ enum { MOST_READS = 24, MOST_REGION_LOOPS = 12, SMALL = 4096, WHOLE = 32768 };
 
 /* ---- what a root depends on ---- */
 
-typedef struct { Ref r; bool moved; } Dep;         /* moved: not read at the domain's own coordinates */
-typedef struct { Vec(Dep) list; uint32_t *seen, stamp; } Deps;
-
 static void collect(const Fusion *f, Deps *d, Ref r, bool moved)
 {
     const Graph *g = f->g;
@@ -45,6 +42,18 @@ static void depend(const Fusion *f, Deps *d, Ref r)
     collect(f, d, r, false);
 }
 
+void depend_on(const Fusion *f, Deps *d, Ref r)
+{
+    d->list.n = 0;
+    d->stamp++;
+    if (is_kept(f, r)) {
+        Dep dep = { kept_as(f, r), f->alias[r] != 0 };
+        vec_push(&d->list, dep);
+    } else {
+        collect(f, d, r, false);
+    }
+}
+
 /* ---- kernels ---- */
 
 Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout)
@@ -57,7 +66,7 @@ Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout)
     k->layout = layout;
     k->anchor = k->seq = f->kernels.n;
     k->rank = 9;
-    k->in[0] = k->in[1] = k->packed = k->scratch = k->partials = NONE;
+    k->in[0] = k->in[1] = k->packed = k->scratch = k->sums_at = k->partials = NONE;
     k->kernel.kind = kind_of[kind];
     k->kernel.loc = shape_of ? node(f->g, shape_of)->loc : (Loc){ 0 };
     vec_push(&f->kernels, k);
@@ -77,7 +86,7 @@ static bool is_member(const Fused *k, Ref r)
     return k->contract == r;
 }
 
-static void note(Fusion *f, Ref value, Ref reader, const Fused *k, Why why)
+void note_met(Fusion *f, Ref value, Ref reader, const Fused *k, Why why)
 {
     Met m = { value, reader, k->seq, (uint8_t)why };
     vec_push(&f->met, m);
@@ -86,7 +95,7 @@ static void note(Fusion *f, Ref value, Ref reader, const Fused *k, Why why)
 static void note_all(Fusion *f, const Deps *d, Ref reader, const Fused *k, Why why)
 {
     for (uint32_t i = 0; i < d->list.n; i++)
-        note(f, d->list.at[i].r, reader, k, why);
+        note_met(f, d->list.at[i].r, reader, k, why);
 }
 
 /* What is computed again for the backward pass belongs there: no kernel of the forward pass takes it along. */
@@ -100,8 +109,7 @@ static bool is_late(const Fusion *f, const Fused *k)
     return late;
 }
 
-/* Why kernel k takes no further root r; WHY_none: it does. */
-static Why closed_for(const Fusion *f, const Fused *k, Ref r, int loops)
+Why closed_for(const Fusion *f, const Fused *k, Ref r, int loops)
 {
     Passes off = f->target->off;
     if (k->part_of || k->copy)
@@ -155,8 +163,7 @@ static bool is_small(const Graph *g, Ref r)
     return n <= SMALL && symbols <= 1;
 }
 
-/* The number of the last kernel that something is read from, NONE: nothing but inputs and variables. */
-static uint32_t last_needed(const Fusion *f, const Deps *d)
+uint32_t last_needed(const Fusion *f, const Deps *d)
 {
     uint32_t last = NONE;
     for (uint32_t i = 0; i < d->list.n; i++) {
@@ -173,7 +180,7 @@ static bool reads_moved(const Fusion *f, const Fused *k, const Dep *d)
     return f->kernel_of[d->r] == k->seq && (d->moved || !is_member(k, d->r));
 }
 
-static bool read_in_place(const Fusion *f, const Fused *k, const Deps *d)
+bool read_in_place(const Fusion *f, const Fused *k, const Deps *d)
 {
     for (uint32_t i = 0; i < d->list.n; i++)
         if (reads_moved(f, k, &d->list.at[i]))
@@ -195,7 +202,7 @@ static void note_apart(Fusion *f, const Deps *d, Ref r, const Fused *k, const Fu
             why = WHY_outside;
         else if (!last || maker != last->seq)
             why = WHY_made_earlier;
-        note(f, dep->r, r, k, why);
+        note_met(f, dep->r, r, k, why);
     }
 }
 
@@ -210,9 +217,9 @@ static void place_map(Fusion *f, Ref r, const Deps *d, uint32_t after, int loops
             Why together = k->contract ? WHY_epilogue : WHY_same_loops;
             for (uint32_t i = 0; i < d->list.n; i++) {
                 uint32_t maker = f->kernel_of[d->list.at[i].r];
-                note(f, d->list.at[i].r, r, k, maker == NONE ? WHY_outside : maker == k->seq ? together : WHY_made_earlier);
+                note_met(f, d->list.at[i].r, r, k, maker == NONE ? WHY_outside : maker == k->seq ? together : WHY_made_earlier);
             }
-            note(f, 0, r, k, together);
+            note_met(f, 0, r, k, together);
             add_root(f, k, r, loops, d);
             return;
         }
@@ -224,7 +231,7 @@ static void place_map(Fusion *f, Ref r, const Deps *d, uint32_t after, int loops
         if (k->kind == FUSED_MAP && !closed_for(f, k, r, loops) && (small || shares_read(k, d))) {
             add_root(f, k, r, loops, d);
             note_apart(f, d, r, k, before, loops);
-            note(f, 0, r, k, WHY_shared);
+            note_met(f, 0, r, k, WHY_shared);
             return;
         }
     }
@@ -279,6 +286,25 @@ static bool is_whole(const Graph *g, Ref r)
     return true;
 }
 
+/* A sum that the kernel of its argument has taken along is a loop over partial sums. */
+static bool place_sum(Fusion *f, Ref r, Deps *d)
+{
+    uint32_t kernel;
+    Ref      middle;
+    if (!take_sum(f, r, &kernel, &middle))
+        return false;
+    Fused *k = f->kernels.at[kernel];
+    for (uint32_t i = 0; i < d->list.n && !middle; i++)
+        vec_push(&k->reads, d->list.at[i].r);
+    if (middle)
+        depend_on(f, d, middle);
+    else
+        d->list.n = 0;
+    place_map(f, r, d, kernel, 1);
+    note_met(f, r, r, f->kernels.at[f->kernel_of[r]], WHY_partial);
+    return true;
+}
+
 static void place_reduction(Fusion *f, Ref r, Deps *d)
 {
     const Graph *g = f->g;
@@ -287,6 +313,8 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     uint32_t     axes = reduced_axes(g, r), last = last_needed(f, d);
     Fused       *k = NULL;
     bool         join = pass_on(f->target->off, PASS_join) && pass_on(f->target->off, PASS_fuse);
+    if (place_sum(f, r, d))
+        return;
     memset(l.halo, 0, sizeof l.halo);
     for (uint32_t i = f->kernels.n; i-- > (last == NONE ? 0 : last + 1) && join && !k;) {
         Fused *other = f->kernels.at[i];
@@ -304,7 +332,7 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
         k->whole = pass_on(f->target->off, PASS_whole) && is_whole(g, r);
     }
     if (k->roots.n)
-        note(f, 0, r, k, WHY_shared);
+        note_met(f, 0, r, k, WHY_shared);
     add_root(f, k, r, 0, d);
     note_all(f, d, r, k, WHY_reads_all);
     if (k->whole)
@@ -312,7 +340,7 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     uint32_t partial = k->seq;
     d->list.n = 0;
     place_map(f, r, d, partial, 1);
-    note(f, r, r, f->kernels.at[f->kernel_of[r]], WHY_partial);
+    note_met(f, r, r, f->kernels.at[f->kernel_of[r]], WHY_partial);
 }
 
 /* ---- contractions ---- */
@@ -329,7 +357,7 @@ static void place_contraction(Fusion *f, Ref r, const Deps *d)
         Fused *c = fused_new(f, FUSED_COMBINE, r, f->layout[r]);
         c->contract = r;
         c->plan = k->plan;
-        note(f, r, r, c, WHY_partial);
+        note_met(f, r, r, c, WHY_partial);
         k = c;
     }
     vec_push(&k->roots, r);
@@ -423,6 +451,7 @@ void touches_of(const Fused *k, Touches *out)
     touch(out, k->in[1], false);
     touch(out, k->packed, k->kind != FUSED_CONTRACT);
     touch(out, k->scratch, k->kind != FUSED_COMBINE);
+    touch(out, k->sums_at, true);
     if (k->kind == FUSED_HALO || k->kind == FUSED_RELAYOUT)
         touch(out, k->copy_to, true);
 }
@@ -437,6 +466,7 @@ static void fused_free(Fused *k)
     vec_free(&k->uses);
     vec_free(&k->bufs);
     vec_free(&k->reads);
+    vec_free(&k->sums);
     vec_free(&k->map);
     vec_free(&k->role);
     free(k->text);

@@ -32,6 +32,7 @@ typedef enum {
 typedef struct { Ref value, reader; uint32_t kernel; uint8_t why; } Met;  /* reader, placed in kernel `kernel` (its seq), reads value: together or apart, and why;
                                                                                value 0: why it is in that kernel and has none of its own */
 
+typedef struct { Ref sum, squares, middle; } SumOf;           /* a sum, and sum((x - middle)^2) of the same x, or 0 */
 typedef enum { HOME_ARENA, HOME_INPUT, HOME_VAR, HOME_OUTPUT, HOME_WRITE, HOME_RUN, HOME_FLAGS, HOME_KEPT } Home;
 
 typedef struct {
@@ -62,6 +63,8 @@ typedef struct {
     Vec(uint32_t) uses;            /* buffers of the body's bufs */
     Vec(uint32_t) bufs;            /* buffers of kernel.bufs */
     uint32_t  in[2], packed, scratch;      /* of a contraction: buffers, ~0: none */
+    Vec(SumOf) sums;               /* of a contraction: sums taken of what its epilogue sees, their slots in buffer sums_at */
+    uint32_t  sums_at;
     uint32_t  partials;            /* FUSED_REDUCE: the first root's buffer of partial results; those of the others follow */
     int       region_loops;
     Vec(Ref)  reads;               /* kept values that its expressions hold */
@@ -112,10 +115,21 @@ const GraphHint *nofuse_scope(const Graph *g, Ref r);      /* the statement unde
 bool is_split_concat(const Fusion *f, Ref r);              /* computed part by part */
 
 /* fuse.c */
+typedef struct { Ref r; bool moved; } Dep;         /* moved: not read at the domain's own coordinates */
+typedef struct { Vec(Dep) list; uint32_t *seen, stamp; } Deps;
+void     depend_on(const Fusion *f, Deps *d, Ref r);       /* the kept values that r is computed from; r itself when it is kept */
+uint32_t last_needed(const Fusion *f, const Deps *d);      /* the last kernel that something is read from, NONE: nothing but inputs and variables */
+bool     read_in_place(const Fusion *f, const Fused *k, const Deps *d);     /* is what is read from kernel k its own values at the same place */
+Why      closed_for(const Fusion *f, const Fused *k, Ref r, int loops);     /* why kernel k takes no further root r; WHY_none: it does */
+void     note_met(Fusion *f, Ref value, Ref reader, const Fused *k, Why why);
 Fused *fused_new(Fusion *f, FusedKind kind, Ref shape_of, Layout layout);   /* appended to f->kernels */
 typedef struct { uint32_t buffer; bool write; } Touch;
 typedef Vec(Touch) Touches;
 void   touches_of(const Fused *k, Touches *out);           /* appended: the buffers that a kernel reads and writes, once it is bound and until it is compiled */
+
+/* fuse_sums.c */
+bool take_sum(Fusion *f, Ref r, uint32_t *kernel, Ref *middle);    /* does the kernel of what sum r reads take it along? middle: what squares are around, 0 */
+const Fused *sum_taker(const Fusion *f, Ref r, uint32_t *which);   /* the contraction that has taken r along */
 
 /* fuse_build.c */
 void build_bodies(Fusion *f);

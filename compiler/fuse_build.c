@@ -187,16 +187,28 @@ static Fused *reduction_of(const Fusion *f, Ref r, uint32_t *which)
     return NULL;
 }
 
-static int ask_partials(void *ctx, Ref r, Dim *chunks, Layout *l)
+static bool ask_partials(void *ctx, Ref r, Partials *p)
 {
-    Ask     *q = ctx;
-    uint32_t which;
-    Fused   *k = reduction_of(q->f, r, &which);
+    Ask         *q = ctx;
+    uint32_t     which;
+    const Fused *c = sum_taker(q->f, r, &which);
+    *p = (Partials){ 0 };
+    if (c) {
+        p->slots = sum_slots(&c->plan, q->f->g->dims);
+        p->at = p->slots.at[which];
+        p->moments = c->plan.moments[which];
+        p->each = c->plan.sums_each;
+        p->middle = c->sums.at[which].squares == r ? c->sums.at[which].middle : 0;
+        p->buf = use(q->f, q->k, c->sums_at, false);
+        return true;
+    }
+    Fused *k = reduction_of(q->f, r, &which);
     if (!k || k->whole || !k->has_body)
-        return -1;
-    *chunks = k->body.chunks;
-    *l = q->f->layout[r];
-    return use(q->f, q->k, k->partials + which, false);
+        return false;
+    p->chunks = k->body.chunks;
+    p->l = q->f->layout[r];
+    p->buf = use(q->f, q->k, k->partials + which, false);
+    return true;
 }
 
 /* ---- bodies ---- */
@@ -255,6 +267,8 @@ static void lower_map(Fusion *f, Fused *k)
             root.at = lower_offset(&lo, n->rank, node_shape(f->g, r), &f->layout[r], lo.at);
             push_root(&k->body, root);
         }
+        for (uint32_t i = 0; i < k->sums.n; i++)
+            k->body.sum[k->body.nsums++] = lower_value(&lo, node_arg(f->g, k->sums.at[i].sum, 0), lo.at, lo.keep);
     }
     use_specials(f, k);
     lower_done(&lo);
@@ -354,6 +368,11 @@ static void bind_contraction(Fusion *f, Fused *k)
         k->in[i] = operand(f, k, i);
     if (k->plan.scratch_elems)
         k->scratch = scratch_of(f, k->plan.scratch_elems);
+    k->plan.nsums = (int)k->sums.n;
+    for (uint32_t i = 0; i < k->sums.n; i++)
+        k->plan.moments[i] = k->sums.at[i].squares != 0;
+    if (k->sums.n)
+        k->sums_at = scratch_of(f, sum_slots(&k->plan, f->g->dims).elems);
     if (k->plan.packed < 0)
         return;
     Fused *p = find_pack(f, k);
@@ -420,8 +439,10 @@ static void keep_contraction(Fusion *f, Fused *k)
     bool any = false;
     for (uint32_t i = 0; i < k->roots.n; i++)
         any |= node(f->g, k->roots.at[i])->dtype == DT_F32 && is_read(f, k->roots.at[i]);
-    if (!any)
-        f->buffers.at[buffer_of(f, k->contract, f->layout[k->contract])].read = true;
+    if (any)
+        return;
+    uint32_t b = buffer_of(f, k->contract, f->layout[k->contract]);        /* may be new */
+    f->buffers.at[b].read = true;
 }
 
 /* ---- borders ---- */

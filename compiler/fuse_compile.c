@@ -53,6 +53,8 @@ static void contraction_text(const Fusion *f, const Fused *k, Text *out)
     layout_text(result_layout(f, k), out);
     for (size_t i = 0; i < COUNT(k->plan.variant); i++)
         text_addf(out, " %d", k->plan.variant[i]);
+    for (int i = 0; i < k->plan.nsums && k->kind == FUSED_CONTRACT; i++)
+        text_addf(out, " %s%s", k->plan.moments[i] ? "moments" : "sum", k->plan.sums_each ? " each" : "");
     text_add(out, "\n");
     if (!k->has_body)
         return;
@@ -129,7 +131,7 @@ static void describe_halo(Fusion *f, Fused *k)
 
 /* ---- emission ---- */
 
-enum { ROLE_IN0, ROLE_IN1, ROLE_PACKED, ROLE_SCRATCH, ROLE_USE };  /* ROLE_USE + i: the body's buffer i */
+enum { ROLE_IN0, ROLE_IN1, ROLE_PACKED, ROLE_SCRATCH, ROLE_SUMS, ROLE_USE };  /* ROLE_USE + i: the body's buffer i */
 
 typedef struct { Fusion *f; Fused **kernels; } Emission;
 typedef struct { Fusion *f; Fused *k; } EpilogueCtx;
@@ -152,7 +154,7 @@ static LLVMValueRef run_epilogue(void *ctx, Emit *e, LLVMValueRef acc, const At4
 /* What each buffer of an emitted contraction is. */
 static void find_roles(const Fusion *f, Fused *k)
 {
-    bool packed = k->kind == FUSED_PACK || (k->kind == FUSED_CONTRACT && k->plan.packed >= 0);
+    bool packed = k->kind == FUSED_PACK || (k->kind == FUSED_CONTRACT && k->plan.packed >= 0), sums = k->sums_at != NONE, scratch = k->scratch != NONE;     /* in the order packed, scratch, sums */
     for (uint32_t i = 0; i < k->kernel.bufs.n; i++) {
         const BufUse *b = &k->kernel.bufs.at[i];
         int           role = -1;
@@ -160,7 +162,8 @@ static void find_roles(const Fusion *f, Fused *k)
             if (k->map.at[j] == (int)i)
                 role = ROLE_USE + (int)j;
         if (role < 0 && b->value == 0) {
-            role = packed ? ROLE_PACKED : ROLE_SCRATCH;
+            role = packed ? ROLE_PACKED : scratch || !sums ? ROLE_SCRATCH : ROLE_SUMS;
+            scratch &= packed || !sums;
             packed = false;
         } else if (role < 0 && b->write) {
             role = ROLE_USE + k->body.root[0].buf;
@@ -174,7 +177,7 @@ static void find_roles(const Fusion *f, Fused *k)
 
 static bool only_passes(const Fused *k)
 {
-    return k->body.nroots == 1 && k->body.ins.at[k->body.root[0].value].op == L_ACC;
+    return k->body.nroots == 1 && !k->body.nsums && k->body.ins.at[k->body.root[0].value].op == L_ACC;
 }
 
 static void emit_one(void *ctx, Emit *e, uint32_t i)
@@ -207,7 +210,7 @@ static void bind_buffers(Fused *k)
     for (uint32_t i = 0; i < k->role.n; i++) {
         int role = k->role.at[i];
         vec_push(&k->bufs, role == ROLE_IN0 ? k->in[0] : role == ROLE_IN1 ? k->in[1] : role == ROLE_PACKED ? k->packed : role == ROLE_SCRATCH ? k->scratch
-                                                                                                               : k->uses.at[role - ROLE_USE]);
+                          : role == ROLE_SUMS ? k->sums_at : k->uses.at[role - ROLE_USE]);
     }
 }
 

@@ -36,7 +36,7 @@ static bool fresh_at(const Fusion *f, uint32_t result, uint32_t at)
         bool         touches = k->copy_to == result && (k->copy || k->kind == FUSED_HALO);
         for (uint32_t j = 0; j < k->uses.n; j++)
             touches |= k->uses.at[j] == result;
-        touches |= k->in[0] == result || k->in[1] == result || k->packed == result || k->scratch == result;
+        touches |= k->in[0] == result || k->in[1] == result || k->packed == result || k->scratch == result || k->sums_at == result;
         if (touches && k->kind != FUSED_HALO)
             return false;
     }

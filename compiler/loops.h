@@ -93,6 +93,7 @@ typedef struct Body {
     Vec(Index)  index;                     /* [0] is the constant 0 */
     Vec(Region) region;                    /* [0] unused: the body itself */
     Root     root[MAX_ROOTS]; uint32_t nroots;
+    Val      sum[MAX_SUMS]; uint32_t nsums;        /* BODY_EPILOGUE: values that the contraction takes sums of */
     int      flags_buf, run_buf;           /* buffers of raised flags and of the run's scalars; -1: not used */
     bool     whole;                        /* BODY_REDUCE: not cut into chunks */
     Dim      chunks;                       /* BODY_REDUCE: pieces of the reduced loops; partial i of chunk c is stored chunk_stride * c behind the first */
@@ -126,13 +127,23 @@ void    body_text(const Body *b, const DimTable *d, Kernel *k, Text *out);
 
 /* ---- loops_lower.c: nodes to instructions ---- */
 typedef struct { Layout layout; int buf; bool acc; } Stored;         /* acc: the value is the epilogue's input */
+/* Where the partial results of a reduction stand. */
+typedef struct {
+    int      buf;
+    Dim      chunks;               /* chunk behind chunk, in layout l; 0: in a contraction's slots */
+    Layout   l;
+    SumSlots slots;
+    int      at;                   /* vector of a slot */
+    bool     moments, each;        /* ContractPlan.moments of it, sums_each */
+    Ref      middle;               /* the reduction is of squares around this; 0: a sum */
+} Partials;
 typedef struct Lower {
     Graph   *g;
     const Target *target;
     Body    *b;
     bool   (*stored)(void *ctx, Ref r, bool linear, Stored *s);      /* is r in memory for this kernel (linear: without block and halo)? Adds the buffer */
     int    (*flag)(void *ctx, Ref r);                                /* number of the flag a gather raises */
-    int    (*partials)(void *ctx, Ref r, Dim *chunks, Layout *l);    /* the buffer of a reduction's partial results, chunk behind chunk; -1: r has none here */
+    bool   (*partials)(void *ctx, Ref r, Partials *p);               /* of a reduction; false: r has none here. Adds the buffer */
     void    *ctx;
     Val      keep;                                                   /* mask of lanes inside a blocked domain's channels; 0: all */
     IndexId  at[MAX_RANK];                                           /* the domain's own coordinates */

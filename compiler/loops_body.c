@@ -576,4 +576,6 @@ void body_text(const Body *b, const DimTable *d, Kernel *k, Text *out)
             text_addf(out, " only v%u", r->only);
         text_add(out, "\n");
     }
+    for (uint32_t i = 0; i < b->nsums; i++)
+        text_addf(out, "  sum v%u\n", b->sum[i]);
 }

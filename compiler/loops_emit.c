@@ -561,6 +561,8 @@ LLVMValueRef loops_epilogue(const Body *b, const int *bufs, Emit *e, LLVMValueRe
     }
     for (Level l = LEVEL_KERNEL; l <= LEVEL_INNER; l++)
         walk_level(&w, l);
+    for (uint32_t i = 0; i < b->nsums && at->seen; i++)
+        at->seen[i] = walk_value(&w, b->sum[i]);
     LLVMValueRef first = root_value(&w, &b->root[0]);
     for (uint32_t i = 1; i < b->nroots; i++)
         store_root(&w, &b->root[i], root_value(&w, &b->root[i]));

@@ -41,17 +41,65 @@ Val lo_close_guarded(Lower *lo, const Turns *t, Val some, Val a)
     return body_ins(lo->b, DIMS(lo), (Ins){ .op = L_LOOP, .type = VT_F32, .how = HOW_SUM, .imm = t->region, .a = a, .mask = some });
 }
 
-static Val lower_partials(Lower *lo, Ref r, const IndexId *at, int buf, Dim chunks, const Layout *l)
+static Val lower_partials(Lower *lo, Ref r, const IndexId *at, const Partials *p)
 {
     const Node *n = node(lo->g, r);
-    IndexId     extent = index_const(lo->b, chunks);
-    Dim         size = layout_size(DIMS(lo), n->rank, node_shape(lo->g, r), l);
+    IndexId     extent = index_const(lo->b, p->chunks);
+    Dim         size = layout_size(DIMS(lo), n->rank, node_shape(lo->g, r), &p->l);
     Turns       t = lo_open_turns(lo, 1, &extent);
-    IndexId     off = lower_offset(lo, n->rank, node_shape(lo->g, r), l, at);
+    IndexId     off = lower_offset(lo, n->rank, node_shape(lo->g, r), &p->l, at);
     off = index_add(lo->b, DIMS(lo), off, index_scale(lo->b, DIMS(lo), t.var[0], size));
     ValType type = lo_type((Dtype)n->dtype);
     How     how = n->op == OP_amax ? HOW_MAX : HOW_SUM_WIDE;
-    return lo_close_turns(lo, &t, how, type, lo_load(lo, type, buf, off, lo->keep && l->block == 1 ? lo->keep : 0), 0, 0);
+    return lo_close_turns(lo, &t, how, type, lo_load(lo, type, p->buf, off, lo->keep && p->l.block == 1 ? lo->keep : 0), 0, 0);
+}
+
+/* The slots of image `image` within a phase, or of all: the first, and how many. */
+static IndexId slots_of(Lower *lo, const Partials *p, IndexId image, IndexId *count)
+{
+    DimTable       *d = DIMS(lo);
+    const SumSlots *s = &p->slots;
+    Dim             group = lo_size(lo, s->group);
+    IndexId         first = index_scale(lo->b, d, image, s->units), end = index_offset(lo->b, d, first, s->units);
+    *count = index_const(lo->b, p->each ? dim_ceildiv(d, s->units, s->group) : s->per_phase);
+    if (!p->each || image == 0)
+        return 0;
+    if (s->group > 1) {                    /* groups go on from image to image, and images end within them */
+        first = lo_quotient(lo, first, group);
+        end = lo_quotient(lo, index_offset(lo->b, d, end, lo_size(lo, s->group - 1)), group);
+        *count = index_add(lo->b, d, end, index_scale(lo->b, d, first, lo_size(lo, -1)));
+    }
+    return s->group > 1 ? index_add(lo->b, d, first, image) : first;
+}
+
+static Val lo_both_f32(Lower *lo, Op op, Val a, Val b) { return lo_elem(lo, op, VT_F32, a, b, 0); }
+
+/* A contraction's partial sums, over the slots of an image or of all. From moments, which are first + x of n results with sums s of x and q of x^2: the sum is that
+ * of n*first + s; squares around c are the sum of (q - s*s/n) + n*(first + s/n - c)^2, neither of which is a small difference of large numbers. */
+static Val lower_slots(Lower *lo, const IndexId *at, const Partials *p, Val mask)
+{
+    enum { FIRST, SUM, SQUARES, COUNT_OF };
+    DimTable       *d = DIMS(lo);
+    const SumSlots *s = &p->slots;
+    Val             middle = p->middle ? lower_value(lo, p->middle, at, mask) : 0, v[4] = { 0 };
+    IndexId         extent[2] = { index_const(lo->b, lo_size(lo, s->phases)) }, slot = slots_of(lo, p, at[0], &extent[1]);
+    Turns           t = lo_open_turns(lo, 2, extent);
+    slot = index_add(lo->b, d, slot, index_add(lo->b, d, index_scale(lo->b, d, t.var[0], s->per_phase), t.var[1]));
+    for (int i = 0; i < (p->moments ? 4 : 1); i++) {
+        IndexId vector = lo_linear(lo, slot, s->record, p->at + i);
+        if (i != SQUARES || middle)
+            v[i] = lo_load(lo, VT_F32, p->buf, index_add(lo->b, d, index_scale(lo->b, d, vector, lo_size(lo, s->channels)), at[1]), 0);
+    }
+    Val part = v[0];
+    if (middle) {
+        Val mean = lo_both_f32(lo, OP_div, v[SUM], lo_both_f32(lo, OP_max, v[COUNT_OF], lo_number(lo, VT_F32, 1)));
+        Val off = lo_both_f32(lo, OP_sub, lo_both_f32(lo, OP_add, v[FIRST], mean), middle);
+        part = lo_both_f32(lo, OP_max, lo_both_f32(lo, OP_sub, v[SQUARES], lo_both_f32(lo, OP_mul, v[SUM], mean)), lo_number(lo, VT_F32, 0));
+        part = lo_both_f32(lo, OP_add, part, lo_both_f32(lo, OP_mul, v[COUNT_OF], lo_both_f32(lo, OP_mul, off, off)));
+    } else if (p->moments) {
+        part = lo_both_f32(lo, OP_add, lo_both_f32(lo, OP_mul, v[FIRST], v[COUNT_OF]), v[SUM]);
+    }
+    return lo_close_turns(lo, &t, HOW_SUM_WIDE, VT_F32, part, 0, 0);
 }
 
 Val lower_reduce(Lower *lo, Ref r, const IndexId *at, Val mask)
@@ -60,11 +108,9 @@ Val lower_reduce(Lower *lo, Ref r, const IndexId *at, Val mask)
     Ref         a = node_arg(lo->g, r, 0);
     IndexId     in[MAX_RANK], extent[8];
     uint32_t    count = n->nattrs;
-    Dim         chunks;
-    Layout      l;
-    int         buf = lo->partials ? lo->partials(lo->ctx, r, &chunks, &l) : -1;
-    if (buf >= 0)
-        return lower_partials(lo, r, at, buf, chunks, &l);
+    Partials    p;
+    if (lo->partials && lo->partials(lo->ctx, r, &p))
+        return p.chunks ? lower_partials(lo, r, at, &p) : lower_slots(lo, at, &p, mask);
     memcpy(in, at, sizeof in);
     for (uint32_t i = 0; i < count; i++)
         extent[i] = index_const(lo->b, node_shape(lo->g, a)[node_attrs(lo->g, r)[i]]);

@@ -81,12 +81,14 @@ typedef struct Emit {
 /* Where an element or vector of elements stands, as LLVM i64 values. For rank-4 blocked values lanes run over c = cb*V .. cb*V+V-1;
  * for row-major values lanes run over the last axis: cb is the channel, w the first column. A matmul result (..,m,n) has n = the leading axes as one
  * row-major index (NULL: none), cb = NULL, h = its row, w = the first column.
- * mask: <vec x i1>, lanes that exist (a tail of the last axis); NULL: all. An epilogue's loads touch no other lane. */
-typedef struct { LLVMValueRef n, cb, h, w, mask; } At4;
+ * mask: <vec x i1>, lanes that exist (a tail of the last axis); NULL: all. An epilogue's loads touch no other lane.
+ * seen: NULL, or where an epilogue leaves the values that ContractPlan.sums are taken of. */
+typedef struct { LLVMValueRef n, cb, h, w, mask, *seen; } At4;
 
 /* ---- contraction kernels (contract*.c): conv, conv_dx, conv_dw, matmul ----
  * 1. contract_plan says how the operands must be stored and what scratch it needs.  2. emit_pack rearranges the weight-like operand (once a change of weights).
- * 3. emit_contract is the register-blocked kernel; every result vector passes through `epilogue` before it is stored. */
+ * 3. emit_contract is the register-blocked kernel; every result vector passes through `epilogue` before it is stored. With sums its last buffer receives them. */
+enum { MAX_SUMS = 4 };
 typedef struct {
     const Graph *g; Ref node; const Target *target;
     Layout  in[2];                 /* required layouts, halos included; the fuser may enlarge a halo before emission, and emission believes what stands here */
@@ -98,6 +100,10 @@ typedef struct {
                                       a second kernel made by emit_combine adds them in order into out. Implies scratch_elems > 0 */
     Dtype   elem;                  /* of operands and packed weights; sums are f32 */
     bool    epilogue_ok;           /* can results pass through an epilogue */
+    bool    sums_ok;               /* can sums over rows and columns be taken of what the epilogue sees (contract_sums.c) */
+    int     nsums;                 /* set by the fuser: how many */
+    bool    moments[MAX_SUMS];     /* by mean and sum of squares around it; else plain sums */
+    bool    sums_each;             /* over rows and columns of each image; else over those of all */
     int     variant[16];           /* block sizes and choices */
     bool    tuned;                 /* some of them from the database of `pastiche tune` (tune_db.h) */
     char    why[160];              /* what @block asked for cannot be had: the reason; "" */
@@ -111,6 +117,12 @@ int  contract_knob(const ContractPlan *p, int knob);       /* what it is; 0: thi
 bool contract_set_block(Graph *g, ContractPlan *p, const int *want, char *why, size_t nwhy);
 double contract_estimate(const ContractPlan *p);   /* of its tile: the share of the multiply-add peak */
 Dim  threads_dim(DimTable *d);     /* the number of threads of a run, which scratch may depend on and results may not */
+
+/* Where partial sums stand: slot by slot `record` vectors of `channels` floats, those of sum i from vector at[i] on: a plain sum, or of
+ * moments the first result, sum and sum of squares of the differences from it, and the number of results.
+ * An image has `units` of results, of which `group` go to a slot. Slots of a phase: of unit u of image n, (n*units + u) / group, and n more when sums are of each image. */
+typedef struct { Dim units, per_phase, elems; int64_t group, channels; int phases, record, at[MAX_SUMS]; } SumSlots;
+SumSlots sum_slots(const ContractPlan *p, DimTable *d);
 
 /* acc: one result vector (target->vec lanes of channels at `at`, or of the last axis for row-major results); returns what is stored. May emit loads. */
 typedef LLVMValueRef (*Epilogue)(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at);

@@ -54,7 +54,7 @@ static MemoryItem scratch_item(const Planned *p, uint32_t buffer, Arena *a)
 {
     for (uint32_t i = 0; i < p->f->kernels.n; i++) {
         const Fused *k = p->f->kernels.at[i];
-        bool         mine = k->packed == buffer || k->scratch == buffer;
+        bool         mine = k->packed == buffer || k->scratch == buffer || k->sums_at == buffer;
         for (uint32_t j = 0; j < k->uses.n; j++)
             mine |= k->uses.at[j] == buffer;
         if (!mine)
