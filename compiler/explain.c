@@ -380,6 +380,18 @@ static Why fused_why(Tell *t, const Fused *k, const KernelNodes *n, Ref r, Dim *
     return why;
 }
 
+/* Sums that a contraction takes along: each would be a reduction that loads what it sums. */
+static void tell_sums(Tell *t, const Fused *k, const char *comma)
+{
+    for (uint32_t i = 0; i < k->sums.n; i++) {
+        const Ref sums[] = { k->sums.at[i].sum, k->sums.at[i].squares };
+        for (int j = 0; j < 2 && sums[j]; j++) {
+            told_fused(t, sums[j], WHY_statistics, value_bytes(t->f->g, node_arg(t->f->g, sums[j], 0)), comma);
+            comma = ", ";
+        }
+    }
+}
+
 static void tell_kernel(Tell *t, uint32_t i)
 {
     static const char *const kinds[] = { "map", "reduce", "contract", "combine", "pack", "relayout", "halo" };
@@ -416,6 +428,7 @@ static void tell_kernel(Tell *t, uint32_t i)
         told_fused(t, r, why, saved, comma);
         comma = ", ";
     }
+    tell_sums(t, k, comma);
     text_add(t->out, t->json ? "], \"reads\": [" : "");
     comma = "";
     for (uint32_t j = 0; j < n.read.n; j++) {

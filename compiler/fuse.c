@@ -334,7 +334,11 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     if (k->roots.n)
         note_met(f, 0, r, k, WHY_shared);
     add_root(f, k, r, 0, d);
-    note_all(f, d, r, k, WHY_reads_all);
+    for (uint32_t i = 0; i < d->list.n; i++) {
+        uint32_t maker = f->kernel_of[d->list.at[i].r];
+        bool     refused = maker != NONE && f->kernels.at[maker]->kind == FUSED_CONTRACT && pass_on(f->target->off, PASS_statistics);
+        note_met(f, d->list.at[i].r, r, k, refused ? WHY_no_statistics : WHY_reads_all);
+    }
     if (k->whole)
         return;
     uint32_t partial = k->seq;
