@@ -138,7 +138,7 @@ static int lines_with(const Text *t, const char *word)
 
 static void check_effects(const Case *c)
 {
-    static const char *const more[] = { "-fuse", "-epilogue", "-join", "-move", "-simplify", "-kernels", "-all", "-recompute", "-alias", "-halo", "-whole" };
+    static const char *const more[] = { "-fuse", "-epilogue", "-join", "-move", "-simplify", "-kernels", "-all", "-recompute", "-alias", "-halo", "-statistics" };
     static const struct { const char *passes, *gone; } lost[] = { { "-layout", "nChw4c" }, { "-relayout", "relayout" }, { "-all", "relayout" } };
     Text all = dump(c, "+all");
     int  kernels = lines_with(&all, NULL);
@@ -154,6 +154,10 @@ static void check_effects(const Case *c)
               lines_with(&t, lost[i].gone), lines_with(&all, lost[i].gone));
         text_free(&t);
     }
+    Text apart = dump(c, "-statistics"), chunks = dump(c, "-statistics,-whole");       /* where convolutions take no sums along, some reductions are small */
+    CHECK(lines_with(&chunks, NULL) > lines_with(&apart, NULL), "--passes=-statistics,-whole: %d kernels, not more than %d", lines_with(&chunks, NULL), lines_with(&apart, NULL));
+    text_free(&apart);
+    text_free(&chunks);
     Text same = dump(c, "-all,+all");
     CHECK(lines_with(&same, NULL) == kernels, "-all,+all: %d kernels, not %d", lines_with(&same, NULL), kernels);
     text_free(&same);
