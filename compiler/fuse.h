@@ -111,6 +111,7 @@ bool divides(const Graph *g, Ref reshape);                 /* does it need a row
 Layout plain_layout(const Graph *g, Ref r);
 bool needs_region(const Graph *g, Ref r, int *loops);      /* ops lowered to regions; how many loops */
 const GraphHint *fuse_hint(const Graph *g, Ref r);         /* @fuse or @nofuse around r, the inner one */
+bool asks_fuse(const Graph *g, Ref r);         /* is r computed under @fuse */
 const GraphHint *nofuse_scope(const Graph *g, Ref r);      /* the statement under @nofuse that r belongs to; its kernels are shared with no other */
 bool is_split_concat(const Fusion *f, Ref r);              /* computed part by part */
 

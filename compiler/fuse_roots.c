@@ -290,7 +290,7 @@ const GraphHint *fuse_hint(const Graph *g, Ref r)
     return NULL;
 }
 
-static bool asks_fuse(const Graph *g, Ref r)
+bool asks_fuse(const Graph *g, Ref r)
 {
     const GraphHint *h = fuse_hint(g, r);
     return h && h->kind == HINT_FUSE;

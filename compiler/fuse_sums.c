@@ -2,6 +2,7 @@
  *
  * A sum joins when all that it adds is computed from the convolution's results at the same place, or read from memory at that place. sum((x - m)^2) joins a sum of
  * the same x when m does not vary along the summed axes: from mean and squares of parts it follows for any m, so m may be made of the sum itself and come later.
+ * It is done where @fuse asks for it: a convolution gains no more by the reduction that vanishes than it loses (README.md has figures).
  * What partial sums are, and how they are added up, say contract_sums.c and loops_region.c.
  */
 #include "fuse.h"
@@ -80,6 +81,8 @@ bool take_sum(Fusion *f, Ref r, uint32_t *kernel, Ref *middle)
     Ref          a = node_arg(g, r, 0), x;
     Deps         d = { 0 };
     if (node(g, r)->op != OP_sum || node(g, a)->rank != 4 || !pass_on(f->target->off, PASS_statistics))
+        return false;
+    if (!asks_fuse(g, r) && !f->target->eager)
         return false;
     if (is_squares(g, r, &x, middle) && join_squares(f, r, x, *middle, kernel))
         return true;

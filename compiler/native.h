@@ -28,6 +28,7 @@ typedef struct {
     bool        fma;
     const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
     uint8_t     winograd;          /* where convolutions use fewer multiplications (contract_winograd.c) */
+    bool        eager;             /* tests: convolutions take sums along wherever they can (fuse_sums.c), not only where @fuse asks */
     const struct TuneDb *tuned;    /* block sizes found by `pastiche tune`; NULL: none */
     bool        debug;             /* kernels with debug information, each compiled for its own place (debug_code.h) */
     Passes      off;               /* passes that planning does without; code does not depend on it but through plans */

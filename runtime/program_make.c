@@ -101,6 +101,7 @@ bool native_target(const ExecOptions *o, Target *t, Status *st)
     if (!target_detect(o->cpu, t, st))
         return false;
     t->winograd = o->exact || !pass_on(o->off, PASS_winograd) ? WINOGRAD_NEVER : o->winograd_always ? WINOGRAD_ALWAYS : WINOGRAD_PAYS;
+    t->eager = o->winograd_always;
     t->off = o->off | (o->memory_budget ? (Passes)1 << PASS_keep : 0);        /* what is kept would stand beside the arena */
     t->tuned = o->tuned ? o->tuned : tune_db_default();
     t->debug = o->debug_kernels || debug_wanted();
