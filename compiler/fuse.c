@@ -337,7 +337,8 @@ static void place_reduction(Fusion *f, Ref r, Deps *d)
     for (uint32_t i = 0; i < d->list.n; i++) {
         uint32_t maker = f->kernel_of[d->list.at[i].r];
         bool     refused = maker != NONE && f->kernels.at[maker]->kind == FUSED_CONTRACT && pass_on(f->target->off, PASS_statistics);
-        note_met(f, d->list.at[i].r, r, k, refused ? WHY_no_statistics : WHY_reads_all);
+        bool     asked = asks_fuse(g, r) || f->target->eager;
+        note_met(f, d->list.at[i].r, r, k, refused && asked ? WHY_no_statistics : refused ? WHY_not_asked : WHY_reads_all);
     }
     if (k->whole)
         return;

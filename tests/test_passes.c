@@ -118,7 +118,7 @@ static void check_subset(const Case *c, Passes off, const char *cpu)
 static Text dump(const Case *c, const char *passes)
 {
     Status      st = { 0 };
-    ExecOptions o = { .cpu = "baseline" };
+    ExecOptions o = { .cpu = "baseline", .winograd_always = true };
     Text        t = { 0 };
     CHECK(passes_parse(passes, &o.off, &st) && program_dump(c->s.model, c->g, &o, "fused", &t, &st), "%s", st.message);
     return t;
