@@ -38,7 +38,7 @@ static const Row rows[] = {
     { "cgan", "batch=8", { { NULL, "G", 1757412 }, { NULL, "D", 1055845 } } },
     { "cyclegan", "w=2 blocks=1 size=32 count=4 kept=2", { { NULL, "G", 11378179 }, { NULL, "F", 11378179 }, { NULL, "DX", 2764737 }, { NULL, "DY", 2764737 } } },
     { "dcgan", "w=4 batch=4", { { NULL, "G", 3576704 }, { NULL, "D", 2765568 } } },
-    { "gatys", "size=32 features=2", { { NULL, "picture", 196608 }, { "height=384 width=512", "picture", 589824 } } },
+    { "gatys", "size=48 features=4", { { NULL, "picture", 196608 }, { "height=384 width=512", "picture", 589824 } } },
     { "inpainting", "w=2 code=8 batch=4 levels=4", { { NULL, "G", 71130531 }, { NULL, "D", 2766529 } } },
     { "interpret", "w=2 features=3 size=32 count=4 batch=2", { { NULL, "G", 172035 }, { NULL, "D", 34977 } } },
     { "johnson", "w=4 features=2 size=32 batch=2", { { NULL, "G", 1679235 }, { "w=16", "G", 424899 } } },
