@@ -32,7 +32,7 @@ done
 # ---- commands, but for the build that this test is part of ----
 library=$(dirname "$pastiche")/libpastiche.a
 sanitize=
-grep -q __asan_init "$library" && sanitize=-fsanitize=address,undefined
+grep -q __asan_init "$library" && sanitize="-fsanitize=address -fsanitize=undefined"
 weights=../shared/data/weights/vgg19_small16x.safetensors      # of the measure; without it that command is passed over
 [ -e "$weights" ] || echo "skipped: what needs $weights"
 mkdir "$work/run"
