@@ -1,5 +1,5 @@
 /* cli_bench.c - pastiche bench and profile: how fast a step or an export is on this machine, beside what the machine can do; and where its time goes.
- * Weights are what the file says they start from: speed does not depend on them. Inputs are random numbers of each input's range.
+ * Weights are random, also those of nets that come from files: speed does not depend on them. Inputs are random numbers of each input's range.
  */
 #include <omp.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ bool bench_inputs(Bench *b, const Given *given, bool symbolic)
     if (!open_session(given, false, &b->s))
         return false;
     b->g = session_find_graph(&b->s, given->words[1], &st);
-    if (!b->g || (!symbolic && !session_prepare(&b->s, b->g, &st))) {
+    if (!b->g || (!symbolic && !session_prepare_random(&b->s, b->g, &st))) {
         complain("%s", st.message);
         return false;
     }

@@ -208,6 +208,10 @@ checks=$((checks + 1))
 [ "$(grep -c '"ph": "X"' "$work/out")" -ge $((2 * kernels)) ] || fail "fewer events than kernels"
 expect 1 "$pastiche" profile "$mini" sample --size z=3x8 --rounds 2 --trace /dev/null/trace.json
 says "/dev/null"
+# a net whose weights are in a file that is not there
+printf 'net P = linear(3) from "absent.safetensors" frozen\nexport see(x: f32[N, 2]) -> f32[N, 3] { return P(x) }\n' > "$work/frozen.graph"
+expect 0 "$pastiche" bench "$work/frozen.graph" see --size x=4x2 --rounds 5
+expect 0 "$pastiche" profile "$work/frozen.graph" see --size x=4x2 --rounds 5
 expect 1 "$pastiche" bench "$mini" g_step
 says "say how large 'n' is: --size n=16"
 expect 1 "$pastiche" bench "$mini" brighten
