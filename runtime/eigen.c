@@ -30,6 +30,7 @@ static void reflect(double *a, int64_t n, int64_t k, double *diagonal, double *b
     diagonal[k] = v[k];
     for (int64_t i = k + 1; i < n; i++)
         largest = fmax(largest, fabs(v[i]));
+    largest = largest < DBL_MIN ? 0 : largest;     /* 1 / it would not be finite; such a column is as good as cleared */
     for (int64_t i = k + 1; i < n && largest > 0; i++)
         length += v[i] / largest * (v[i] / largest);
     length = largest * sqrt(length);

@@ -151,6 +151,7 @@ bool frechet_distance(const Tensor *a, const Tensor *b, double *distance, Status
         free(cross);
     }
     free(x), free(y), free(mx), free(my), free(sx), free(sy), free(fx), free(fy);
+    ok = ok && isfinite(apart - 2 * root);
     *distance = fmax(apart - 2 * root, 0);     /* a distance: what is below 0 is rounding */
     return ok || status_fail(st, "the covariance of the features is not finite");
 }

@@ -130,6 +130,10 @@ static double noise_b(int64_t i, int64_t j) { return at(8, i * 64 + j); }
 static double axes_a(int64_t i, int64_t j) { return i / 2 == j ? (i % 2 ? -1 : 1) * (double)(1 + j) : 0; }
 static double axes_b(int64_t i, int64_t j) { return i / 2 == j ? (i % 2 ? -1 : 1) * (double)(6 - j) : 0; }
 
+/* all but three features hardly move, as those of units that are all but dead: products of them underflow */
+static double faint(int64_t i, int64_t j) { return waves(i, j) * (j < 3 ? 1 : j < 12 ? 1e-78 : 1e-156); }
+static double faint_b(int64_t i, int64_t j) { return others(i, j) * (j < 3 ? 1 : j < 12 ? 1e-78 : 1e-156); }
+
 static void test_frechet(void)
 {
     double v = frechet(features(40, 9, waves, DT_F64), features(40, 9, waves, DT_F64));
@@ -147,6 +151,9 @@ static void test_frechet(void)
     CHECK(fabs(v - FRECHET_50_37) < 1e-9, "numpy has %.12g, this is %.12g", FRECHET_50_37, v);
     v = frechet(features(12, 20, waves, DT_F64), features(9, 20, others, DT_F64));
     CHECK(fabs(v - FRECHET_12_9) < 1e-7, "numpy has %.12g of few items, this is %.12g", FRECHET_12_9, v);
+    v = frechet(features(40, 24, faint, DT_F64), features(30, 24, faint_b, DT_F64));
+    want = frechet(features(40, 3, waves, DT_F64), features(30, 3, others, DT_F64));
+    CHECK(fabs(v - want) < 1e-9 && want > 0.1, "with faint features the sets are %.12g apart, without %.12g", v, want);
     CHECK(frechet(features(500, 16, noise, DT_F32), features(500, 16, noise_b, DT_F32)) < 0.35, "two draws of one distribution");
 }
 
