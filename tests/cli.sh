@@ -2,12 +2,13 @@
 # They run from the top of the project. expect STATUS COMMAND... runs a command, leaves what it printed in $work/out and $work/err and checks its exit status;
 # says, prints, silent look at these. A failed check is printed with its line and counted; `finish` gives the test's exit status.
 pastiche=$1
-export PASTICHE_CACHE=off      # the compiler is tested, not what it once compiled; and nothing is left in the home folder
 tools=$2
 work=$(mktemp -d "${TMPDIR:-/tmp}/pastiche_test.XXXXXX")
+kernels=$(mktemp -d "${TMPDIR:-/tmp}/pastiche_test.XXXXXX")
+export PASTICHE_CACHE=$kernels # each test compiles all that it runs, but the same kernels once; nothing is left in the home folder
 checks=0
 failed=0
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$kernels"' EXIT
 trap 'exit 1' INT TERM
 
 fail() # WORDS...
