@@ -70,14 +70,29 @@ static char *output_path(const char *path, const char *name, int i)
     return t.at;
 }
 
-static int run_once(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, const char *out)
+/* NAME VALUE, one line for all results; of a picture of a folder: its name before them. */
+static void print_numbers(const pastiche_program *p, const pastiche_tensor *results, int n, const char *of)
+{
+    if (of)
+        printf("%s", of);
+    for (int i = 0; i < n; i++) {
+        Tensor t = { .dtype = (Dtype)results[i].dtype, .data = results[i].data };
+        printf("%s%s %.9g", i || of ? "  " : "", pastiche_output_name(p, i), tensor_get(&t, 0));
+    }
+    putchar('\n');
+}
+
+/* Without a place for results (out NULL) they are numbers, and are printed. */
+static int run_once(pastiche_model *m, pastiche_program *p, const char *const *texts, int64_t count, const char *out, const char *of)
 {
     int              n = pastiche_inputs(p), nout = pastiche_outputs(p);
     pastiche_tensor *in = xmalloc(((size_t)n + 1) * sizeof *in), *results = xmalloc(((size_t)nout + 1) * sizeof *results);
     bool             ok = make_inputs(m, p, texts, count, in);
     if (ok && !pastiche_run(p, in, n, results))
         ok = !complain("%s", pastiche_error(m));
-    for (int i = 0; i < nout && ok; i++) {
+    if (ok && !out)
+        print_numbers(p, results, nout, of);
+    for (int i = 0; i < nout && ok && out; i++) {
         char *path = output_path(out, pastiche_output_name(p, i), i);
         ok = write_output(m, p, i, path, &results[i]);
         free(path);
@@ -90,7 +105,7 @@ static int run_once(pastiche_model *m, pastiche_program *p, const char *const *t
     return ok ? 0 : 1;
 }
 
-/* A folder of pictures runs them all, each to a file of its name in the folder `out`. A bad one is named and passed over; then the exit status is 1. */
+/* A folder of pictures runs them all, each to a file of its name in the folder `out`, if there is one. A bad one is named and passed over; then the exit status is 1. */
 static int run_folder(pastiche_model *m, pastiche_program *p, const char **texts, int at, int64_t count, const char *out)
 {
     const char *folder = texts[at];
@@ -99,12 +114,12 @@ static int run_folder(pastiche_model *m, pastiche_program *p, const char **texts
     Status      st = { 0 };
     if (!list_inputs(folder, &names))
         return 1;
-    if (!dirs_make(out, &st))
+    if (out && !dirs_make(out, &st))
         status = complain("%s", st.message);
     for (uint32_t i = 0; i < names.n && !st.failed; i++) {
-        char *from = path_join(folder, names.at[i]), *to = path_join(out, names.at[i]);
+        char *from = path_join(folder, names.at[i]), *to = out ? path_join(out, names.at[i]) : NULL;
         texts[at] = from;
-        status |= run_once(m, p, texts, count, to);
+        status |= run_once(m, p, texts, count, to, names.at[i]);
         free(from), free(to);
     }
     texts[at] = folder;
@@ -112,16 +127,24 @@ static int run_folder(pastiche_model *m, pastiche_program *p, const char **texts
     return status;
 }
 
+static bool all_numbers(const pastiche_program *p)
+{
+    for (int i = 0; i < pastiche_outputs(p); i++)
+        if (pastiche_output_info(p, i).rank)
+            return false;
+    return true;
+}
+
 int command_run(int argc, char **argv)
 {
     static const Option options[] = {
-        { "-o", "OUT", "where the result goes: .png, .jpg or .npy, or a folder for a folder" },
+        { "-o", "OUT", "where the result goes: .png, .jpg or .npy, or a folder for a folder; numbers are printed without it" },
         { "--weights", "[NET=]FILE", "a training run's weights, one net's, or NET=random; may be repeated" },
         { "--count", "N", "items to make where the file leaves their number free (default: as another input has, or 1)" },
         SESSION_OPTIONS,
         EXEC_OPTIONS,
     };
-    static const Command c = { "run", "FILE EXPORT [[NAME=]INPUT]... -o OUT [--weights FILE.safetensors]...",
+    static const Command c = { "run", "FILE EXPORT [[NAME=]INPUT]... [-o OUT] [--weights FILE.safetensors]...",
                                "Runs an export; the NAME of a trained network (`pastiche models`) stands for FILE, EXPORT and weights. An INPUT is a .png, .jpg or .npy file, a number, a [list, of, numbers], normal:SEED, or a folder of pictures.\n"
                                "8-bit pixels map by the type's `in [a, b]`; .npy arrays are taken as they are. Outputs clip to their range.",
                                options, COUNT(options), 2, -1 };
@@ -133,9 +156,7 @@ int command_run(int argc, char **argv)
     if (!number_option(&g, "--count", 1, 100000, &count))
         return 2;
     const char *out = option_value(&g, "-o");
-    if (!out)
-        return complain("say where the result goes: -o OUT.png"), 2;
-    if (*path_base(out) && strchr(path_base(out), '.') && !path_is_picture(out) && !path_has_ext(out, "npy") && !path_is_folder(out))
+    if (out && *path_base(out) && strchr(path_base(out), '.') && !path_is_picture(out) && !path_has_ext(out, "npy") && !path_is_folder(out))
         return complain("%s: an output is a .png, .jpg or .npy file", out);
     pastiche_model *m = open_model(&g, &status);
     if (!m)
@@ -151,13 +172,15 @@ int command_run(int argc, char **argv)
         const char **texts = xmalloc(((size_t)n + 1) * sizeof *texts);
         if (missing)
             status = complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
+        else if (!out && !all_numbers(p))
+            complain("say where the result goes: -o OUT.png"), status = 2;
         else
             status = place_inputs(p, &g, texts);
         for (int i = 0; i < n && status == 0; i++)
             if (texts[i] && path_is_folder(texts[i]))
                 folder = i;
         if (status == 0)
-            status = folder >= 0 ? run_folder(m, p, texts, folder, count, out) : run_once(m, p, texts, count, out);
+            status = folder >= 0 ? run_folder(m, p, texts, folder, count, out) : run_once(m, p, texts, count, out, NULL);
         free(texts);
     }
     text_free(&given);

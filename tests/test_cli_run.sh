@@ -57,6 +57,21 @@ for backend in ${BACKENDS:-reference native}; do
     expect 1 run scale '[1, 2' -o "$work/c.npy"
     absent "$work/c.npy"
 
+    # ---- results that are numbers are printed ----
+    printf 'export both(x: f32[N]) -> (total: f32[], most: f32[]) {\n    return sum(x), amax(x)\n}\n\nexport level(photo: f32[1, 3, H, W] in [0, 1]) -> f32[] {\n    return mean(photo)\n}\n' >"$work/numbers.graph"
+    expect 0 "$pastiche" run "$work/numbers.graph" both '[1, 2.5, -4]' --backend "$backend"
+    prints "total -0.5  most 2.5"
+    expect 0 "$pastiche" run "$work/numbers.graph" both '[1, 2.5, -4]' --backend "$backend" -o "$work/both.npy"
+    silent
+    expect 0 test "$(tail_bytes "$work/both.most.npy")" = 00002040
+    rm "$work"/both*.npy
+    mkdir "$work/levels"
+    expect 0 run sample normal:1 -o "$work/levels/a.png" --count 1 $random
+    expect 0 "$pastiche" run "$work/numbers.graph" level "$work/levels" --backend "$backend"
+    prints ".png  result 0."
+    expect 2 run scale '[1, 2]'                                             # one of two results is a list
+    says "say where the result goes"
+
     # ---- noise ----
     expect 0 run sample normal:7 -o "$work/a.png" --count 4 $random
     silent
@@ -162,7 +177,7 @@ END
     expect 1 run sample '[1, 2]' -o "$work/n.png" $random
     says "'z' has 8 elements, the list 2"
     expect 1 run judge "$work/e.npy" -o "$work/n.png" $random
-    expect 1 run judge "$work/none.png" -o "$work/n.npy" $random
+    expect 1 run judge "$work/none.png" -o "$work/both.npy" $random
     says "$work/none.png"
     expect 1 run sample normal:7 -o "$work/n.gif" $random
     says "$work/n.gif" ".png, .jpg or .npy"
@@ -171,7 +186,7 @@ END
     printf 'x' >"$work/bad.npy"
     expect 1 run sample "$work/bad.npy" -o "$work/n.png" $random
     says "$work/bad.npy"
-    absent "$work/n.png" "$work/n.npy" "$work/n.gif"
+    absent "$work/n.png" "$work/both.npy" "$work/n.gif"
     expect 1 run sample normal:7 -o "$work/trained/weights.safetensors/n.png" $random
     says "$work/trained/weights.safetensors"
 done
