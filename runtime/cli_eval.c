@@ -10,6 +10,7 @@
 
 typedef struct {
     const Given      *g;
+    const char       *network;         /* the file of the features */
     pastiche_model   *m, *look;        /* the export's file, or NULL; the one of the features */
     pastiche_program *features, *maps; /* of `look` */
     Session           session;         /* of the export's file once more, for its data */
@@ -88,7 +89,8 @@ static int open_look(Eval *e)
 {
     const char *path = option_value(e->g, "--features");
     int         status;
-    e->look = open_model_file(e->g, path ? path : "std/perceptual.graph", false, &status);
+    e->network = path ? path : "std/perceptual.graph";
+    e->look = open_model_file(e->g, e->network, false, &status);
     return e->look ? 0 : status;
 }
 
@@ -209,7 +211,7 @@ static int compare_sets(Eval *e)
         printf("{\"real\": %lld, \"fake\": %lld, \"width\": %lld, \"height\": %lld, \"features\": %lld, \"frechet\": %.9g, \"kernel\": %.9g, \"kernel_error\": %.9g}\n", (long long)e->real.n,
                (long long)e->fake.n, (long long)e->w, (long long)e->h, (long long)d, frechet, kernel, error);
     } else if (ok) {
-        printf("%lld pictures, %lld true ones, %lld x %lld pixels, %lld features\n", (long long)e->fake.n, (long long)e->real.n, (long long)e->w, (long long)e->h, (long long)d);
+        printf("%lld pictures, %lld true ones, %lld x %lld pixels, %lld features of %s\n", (long long)e->fake.n, (long long)e->real.n, (long long)e->w, (long long)e->h, (long long)d, e->network);
         printf("frechet  %.6g\nkernel   %.6g", frechet, kernel);
         printf(error > 0 ? " +- %.2g\n" : "\n", error);
     }
@@ -333,7 +335,7 @@ static void print_pairs(const Eval *e, const Scores *s, int64_t n)
         printf("%lld pairs\npsnr        %-9.5g dB, least %.5g: %s\nssim        %-9.5g     least %.5g: %s\n", (long long)n, mean.psnr, s[worst[0]].psnr, names[worst[0]], mean.ssim, s[worst[1]].ssim,
                names[worst[1]]);
         if (e->maps)
-            printf("perceptual  %-9.5g     most %.5g: %s\n", mean.perceptual, s[worst[2]].perceptual, names[worst[2]]);
+            printf("perceptual  %-9.5g     most %.5g: %s; by %s\n", mean.perceptual, s[worst[2]].perceptual, names[worst[2]], e->network);
         return;
     }
     Text t = { 0 };
@@ -389,7 +391,7 @@ int command_eval(int argc, char **argv)
         { "--pairs", NULL, "each picture and the true one of the same name: PSNR, SSIM, perceptual distance" },
         { "--count", "N", "pictures to make of noise, and to take of DATA (default: as many as there are true ones)" },
         { "--size", "N", "scale all pictures to cover N x N pixels, cut what is beyond (default: as they are)" },
-        { "--features", "FILE", "graph file with exports features and maps (default: std/perceptual.graph)" },
+        { "--features", "FILE", "graph file with exports features and maps (default: std/perceptual.graph, whose weights are in the program)" },
         { "--no-features", NULL, "pairs: no perceptual distance, so no network" },
         { "--weights", "[NET=]FILE", "FILE's weights; the features' network: perceptual=FILE; may be repeated" },
         { "--json", NULL, "print JSON" },

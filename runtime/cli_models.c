@@ -12,7 +12,11 @@ static ListedModels in_use;
 
 static bool takes_export(const Command *c)
 {
-    return !strcmp(c->command, "run") || !strcmp(c->command, "bench") || !strcmp(c->command, "profile") || !strcmp(c->command, "explain");
+    static const char *const commands[] = { "run", "eval", "bench", "profile", "explain" };
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (!strcmp(c->command, commands[i]))
+            return true;
+    return false;
 }
 
 /* A word that is no path of a file that is there. */
@@ -42,20 +46,22 @@ bool expand_listed(Given *g)
     const Listed *e = read ? listed_find(&in_use, g->words[0]) : NULL;
     if (!e)
         return unknown_name(g->words[0]);
-    int nset = 0, mine = 0;
+    int nset = 0, mine = 0, nweights = 0;
     while (g->set[nset])
         nset++;
+    while (g->weights[nweights])
+        nweights++;
     while (e->settings[mine])
         mine++;
-    if (g->nwords == COUNT(g->words) || nset + mine > MAX_GIVEN)
+    if (g->nwords == COUNT(g->words) || nset + mine > MAX_GIVEN || nweights == MAX_GIVEN)
         return complain("too many arguments"), false;
     memmove(g->words + 2, g->words + 1, sizeof *g->words * (size_t)(g->nwords++ - 1));
     g->words[0] = e->graph;
     g->words[1] = e->export;
     memmove(g->set + mine, g->set, sizeof *g->set * (size_t)(nset + 1));     /* the user's come last and win */
     memcpy(g->set, e->settings, sizeof *g->set * (size_t)mine);
-    if (!g->weights[0])
-        g->weights[0] = e->weights;
+    memmove(g->weights + 1, g->weights, sizeof *g->weights * (size_t)(nweights + 1));
+    g->weights[0] = e->weights;
     return true;
 }
 

@@ -211,11 +211,94 @@ static void mark_vars(const Graph *g, bool *wanted)
         wanted[g->writes.at[i].var] = true;
 }
 
-/* The file that `net NAME = ... from "file"` names: beside the graph file, or where the program runs. */
+static bool is_weight(const Session *s, uint32_t var, int32_t net)
+{
+    const Var *v = &s->model->vars.at[var];
+    return v->net >= 0 && (net < 0 ? !s->model->nets.at[v->net].frozen : v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
+}
+
+/* NULL when a variable has no initial value and none can be made. */
+static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n, Status *st)
+{
+    bool *wanted = xmalloc(s->model->vars.n + 1);
+    for (uint32_t i = 0; i < s->model->vars.n; i++)
+        wanted[i] = is_weight(s, i, net);
+    SafeItem *items = make_vars(s, wanted, st) ? xmalloc((s->model->vars.n + 1) * sizeof *items) : NULL;
+    *n = 0;
+    for (uint32_t i = 0; items && i < s->model->vars.n; i++)
+        if (wanted[i])
+            items[(*n)++] = (SafeItem){ s->model->vars.at[i].name, &s->vars[i] };
+    free(wanted);
+    return items;
+}
+
+/* A checkpoint also holds optimiser states and steps' states, which are no part of the nets: what it has beyond them is passed over. */
+static bool is_checkpoint(const SafeFile *f)
+{
+    return safe_meta(f, "train") != NULL;
+}
+
+/* Does the file name tensors of other nets too ("G.head.weight", "D.stem.weight")? Then it is a whole run's, and one net's part is taken. */
+static bool names_nets(const Session *s, const SafeFile *f)
+{
+    uint32_t with = 0;
+    for (uint32_t i = 0; i < f->n; i++)
+        for (uint32_t k = 0; k < s->model->nets.n; k++) {
+            size_t len = strlen(s->model->nets.at[k].name);
+            with += !strncmp(f->tensors[i].name, s->model->nets.at[k].name, len) && f->tensors[i].name[len] == '.';
+        }
+    return f->n > 0 && with == f->n;
+}
+
+/* A net that another graph file calls otherwise: where every tensor's name begins with one segment ("P.") and none is an item's, items are looked for under that.
+ * Items' new names are in `arena`. */
+static void take_other_name(const SafeFile *f, const char *net, SafeItem *items, uint32_t n, Arena *arena)
+{
+    size_t own = strlen(net) + 1, len = f->n ? strcspn(f->tensors[0].name, ".") + 1 : 0;
+    bool   other = len > 1;
+    for (uint32_t i = 0; other && i < f->n; i++)
+        other = !strncmp(f->tensors[i].name, f->tensors[0].name, len) && f->tensors[i].name[len - 1] == '.';
+    for (uint32_t i = 0; other && i < n; i++)
+        other = !safe_find(f, items[i].name) && !safe_find(f, items[i].name + own);
+    for (uint32_t i = 0; other && i < n; i++)
+        items[i].name = arena_printf(arena, "%.*s%s", (int)len, f->tensors[0].name, items[i].name + own);
+}
+
+/* What an open file (closed here; NULL: that was complained about) has for a net, or for all that train (-1). list: every tensor that does not fit, a line each. */
+static bool load_weights(Session *s, int32_t net, SafeFile *f, Text *list, Status *st)
+{
+    if (!f)
+        return false;
+    uint32_t    n;
+    SafeItem   *items = weight_items(s, net, &n, st);
+    const char *named = net >= 0 ? s->model->nets.at[net].name : s->model->nets.n == 1 ? s->model->nets.at[0].name : NULL;
+    char        strip[256] = "";
+    Arena       names = { 0 };
+    if (named)
+        snprintf(strip, sizeof strip, "%s.", named);
+    if (items && net >= 0)
+        take_other_name(f, named, items, n, &names);
+    bool part = is_checkpoint(f) || (net >= 0 && names_nets(s, f));
+    bool ok = items && safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
+    for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
+        if (net < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == net)
+            s->ready[i] = true;
+    if (ok)
+        s->lets_done = false;
+    free(items);
+    arena_free(&names);
+    safe_close(f);
+    return ok;
+}
+
+/* The file that `net NAME = ... from "file"` names: in the program ("std/..."), beside the graph file, or where the program runs. */
 static bool read_from_file(Session *s, uint32_t net, Status *st)
 {
-    const Net *n = &s->model->nets.at[net];
-    char      *beside = path_join(s->folder, n->from);
+    const Net  *n = &s->model->nets.at[net];
+    if (!strncmp(n->from, "std/", 4))
+        return std_source(n->from, NULL) ? session_read_weights(s, n->name, n->from, NULL, st) :
+                                           status_fail(st, "net '%s' needs '%s', which is not in the program; std/perceptual.safetensors is. Or give --weights %s=FILE", n->name, n->from, n->name);
+    char       *beside = path_join(s->folder, n->from);
     const char *path = path_is_file(beside) ? beside : n->from;
     bool        ok = true, in_std = !strncmp(s->path, "std/", 4);
     if (!path_is_file(path))
@@ -382,70 +465,14 @@ int32_t session_find_net(const Session *s, const char *name, Status *st)
     return -1;
 }
 
-static bool is_weight(const Session *s, uint32_t var, int32_t net)
-{
-    const Var *v = &s->model->vars.at[var];
-    return v->net >= 0 && (net < 0 ? !s->model->nets.at[v->net].frozen : v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
-}
-
-/* NULL when a variable has no initial value and none can be made. */
-static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n, Status *st)
-{
-    bool *wanted = xmalloc(s->model->vars.n + 1);
-    for (uint32_t i = 0; i < s->model->vars.n; i++)
-        wanted[i] = is_weight(s, i, net);
-    SafeItem *items = make_vars(s, wanted, st) ? xmalloc((s->model->vars.n + 1) * sizeof *items) : NULL;
-    *n = 0;
-    for (uint32_t i = 0; items && i < s->model->vars.n; i++)
-        if (wanted[i])
-            items[(*n)++] = (SafeItem){ s->model->vars.at[i].name, &s->vars[i] };
-    free(wanted);
-    return items;
-}
-
-/* A checkpoint also holds optimiser states and steps' states, which are no part of the nets: what it has beyond them is passed over. */
-static bool is_checkpoint(const SafeFile *f)
-{
-    return safe_meta(f, "train") != NULL;
-}
-
-/* Does the file name tensors of other nets too ("G.head.weight", "D.stem.weight")? Then it is a whole run's, and one net's part is taken. */
-static bool names_nets(const Session *s, const SafeFile *f)
-{
-    uint32_t with = 0;
-    for (uint32_t i = 0; i < f->n; i++)
-        for (uint32_t k = 0; k < s->model->nets.n; k++) {
-            size_t len = strlen(s->model->nets.at[k].name);
-            with += !strncmp(f->tensors[i].name, s->model->nets.at[k].name, len) && f->tensors[i].name[len] == '.';
-        }
-    return f->n > 0 && with == f->n;
-}
-
 bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st)
 {
     int32_t index = net ? session_find_net(s, net, st) : -1;
     if (net && index < 0)
         return false;
-    SafeFile *f = safe_open(path, st);
-    if (!f)
-        return false;
-    uint32_t  n;
-    SafeItem *items = weight_items(s, index, &n, st);
-    char      strip[256] = "";
-    if (net)
-        snprintf(strip, sizeof strip, "%s.", net);
-    if (!net && s->model->nets.n == 1)
-        snprintf(strip, sizeof strip, "%s.", s->model->nets.at[0].name);
-    bool part = is_checkpoint(f) || (net && names_nets(s, f));
-    bool ok = items && safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
-    for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
-        if (index < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == index)
-            s->ready[i] = true;
-    if (ok)
-        s->lets_done = false;
-    free(items);
-    safe_close(f);
-    return ok;
+    size_t      size;
+    const char *bytes = std_source(path, &size);
+    return load_weights(s, index, bytes ? safe_parse((const uint8_t *)bytes, size, path, st) : safe_open(path, st), list, st);
 }
 
 bool session_write_weights(Session *s, const char *net, const char *path, Status *st)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_cli_eval.sh PASTICHE TOOLS - pastiche eval: sets and pairs of pictures with known distances, from folders, exports and data; and what is refused. The features are simple
-# ones (tests/cli/eval.graph); with ../shared the perceptual network too.
+# ones (tests/cli/eval.graph), then the perceptual network's.
 set -u
 . tests/cli.sh
 graph=tests/cli/eval.graph
@@ -161,7 +161,7 @@ says "has no export or step 'features'"
 sed 's/export wrong/export other/; s/export features/export wrong/; s/export other/export features/' "$graph" >"$work/wrong.graph"
 expect 1 "$pastiche" eval --real "$a" --fake "$b" --features "$work/wrong.graph"
 says "does not take pictures"
-expect 1 "$pastiche" eval --real "$a" --fake "$b"
+expect 1 "$pastiche" eval --real "$a" --fake "$b" --features std/perceptual_vgg19.graph
 says "net 'perceptual' needs 'vgg19_small16x.safetensors'" "--weights perceptual=FILE"
 mkdir "$work/one"
 cp "$a/1.png" "$work/one"
@@ -190,18 +190,26 @@ says "$work/one/wide.png has" "$a/1.png has 16 x 16: sets are compared at one si
 expect 0 eval_sets --real "$a" --fake "$work/one" --size 16 --json
 json fake 3
 
-# ---- the perceptual network ----
+# ---- the perceptual network: its weights are in the program; a larger one's are not ----
+look() # MORE...: equal sets and others
+{
+    expect 0 "$pastiche" eval --real "$a" --fake "$b" "$@" --json
+    far=$(number frechet)
+    expect 0 "$pastiche" eval --real "$a" --fake "$a" "$@" --json
+    near frechet 0 1e-9
+    less 0.001 "$far"
+    expect 0 "$pastiche" eval --real "$a" --fake "$b" "$@" --pairs
+    prints perceptual
+}
+look
+prints "by std/perceptual.graph"
+expect 0 "$pastiche" eval --real "$a" --fake "$b"
+prints "120 features of std/perceptual.graph"
+expect 0 "$pastiche" test graphs/std/perceptual.graph
 weights=../shared/data/weights/vgg19_small16x.safetensors
 if [ -e "$weights" ]; then
-    expect 0 "$pastiche" eval --real "$a" --fake "$b" --weights perceptual=$weights --json
-    json features 240
-    far=$(number frechet)
-    expect 0 "$pastiche" eval --real "$a" --fake "$a" --weights perceptual=$weights --json
-    near frechet 0 1e-9
-    less 1 "$far"
-    expect 0 "$pastiche" eval --real "$a" --fake "$b" --weights perceptual=$weights --pairs
-    prints perceptual
-    expect 0 "$pastiche" test graphs/std/perceptual.graph
+    look --features std/perceptual_vgg19.graph --weights perceptual=$weights
+    prints "by std/perceptual_vgg19.graph"
 else
     echo "skipped: no $weights"
 fi

@@ -24,6 +24,11 @@ json '[1].export' scale
 expect 0 "$pastiche" run twice '[1, 2]' -o "$work/a.npy" --backend reference
 expect 0 "$pastiche" run tests/cli/mini.graph scale '[1, 2]' -o "$work/b.npy" --backend reference
 same "$work/a.npy" "$work/b.npy"
+mkdir "$work/true"
+expect 0 "$pastiche" run mini normal:1 --count 4 -o "$work/true/sixteen.png" --backend reference
+cp "$work/true/sixteen.png" "$work/true/again.png"
+expect 0 "$pastiche" eval mini normal:1 --real "$work/true" --size 16 --backend reference
+prints "2 pictures, 2 true ones"
 expect 0 "$pastiche" bench twice --size v=2 --rounds 1 --backend native
 
 # ---- what is refused ----
