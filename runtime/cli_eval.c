@@ -28,12 +28,12 @@ static int give_weights(Eval *e, Text *given)
 {
     for (int i = 0; e->g->weights[i]; i++) {
         char        net[128];
-        const char *path = e->g->weights[i];
-        bool        named = split_setting(e->g->weights[i], net, sizeof net, &path) && !strchr(net, '/') && !strchr(net, '.'), taken = false;
+        const char *path;
+        bool        named = weights_name_net(e->g->weights[i], net, &path), taken = false;
         if (!named) {
             if (!e->m)
                 return complain("--weights %s: say which net's they are, for example --weights perceptual=%s", e->g->weights[i], e->g->weights[i]);
-            if (!pastiche_read_weights(e->m, NULL, e->g->weights[i]))
+            if (!read_weights_of(e->m, NULL, path))
                 return complain("%s", pastiche_error(e->m));
             text_add(given, "*,");
             continue;
@@ -43,7 +43,7 @@ static int give_weights(Eval *e, Text *given)
             if (!both[k] || !pastiche_has_net(both[k], net))
                 continue;
             taken = true;
-            if (!(!strcmp(path, "random") ? pastiche_random_weights(both[k], net) : pastiche_read_weights(both[k], net, path)))
+            if (!read_weights_of(both[k], net, path))
                 return complain("%s", pastiche_error(both[k]));
         }
         if (!taken)

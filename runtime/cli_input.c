@@ -8,11 +8,10 @@
 
 #include "npy.h"
 
-static bool free_sizes(const pastiche_info *info, int64_t count, int64_t *shape)
+static void free_sizes(const pastiche_info *info, int64_t count, int64_t *shape)
 {
     for (int i = 0; i < info->rank; i++)
         shape[i] = info->shape[i] >= 0 ? info->shape[i] : i == 0 ? count : 1;
-    return true;
 }
 
 static bool read_list(const char *text, const pastiche_info *info, int64_t count, Tensor *t, const char *name, Status *st)

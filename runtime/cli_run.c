@@ -7,14 +7,25 @@
 
 /* ---- weights: FILE, NET=FILE, NET=random; net names that got some are noted in `given` ---- */
 
+bool weights_name_net(const char *text, char net[128], const char **path)
+{
+    bool named = split_setting(text, net, 128, path) && !strchr(net, '/') && !strchr(net, '.');
+    *path = named ? *path : text;
+    return named;
+}
+
+bool read_weights_of(pastiche_model *m, const char *net, const char *path)
+{
+    return net && !strcmp(path, "random") ? pastiche_random_weights(m, net) : pastiche_read_weights(m, net, path);
+}
+
 int read_given_weights(pastiche_model *m, const Given *g, Text *given)
 {
     for (int i = 0; g->weights[i]; i++) {
         char        net[128];
         const char *path;
-        bool        named = split_setting(g->weights[i], net, sizeof net, &path) && !strchr(net, '/') && !strchr(net, '.');
-        bool        ok = !named ? pastiche_read_weights(m, NULL, g->weights[i]) : !strcmp(path, "random") ? pastiche_random_weights(m, net) : pastiche_read_weights(m, net, path);
-        if (!ok)
+        bool        named = weights_name_net(g->weights[i], net, &path);
+        if (!read_weights_of(m, named ? net : NULL, path))
             return complain("%s", pastiche_error(m));
         if (given)
             text_addf(given, "%s,", named ? net : "*");
