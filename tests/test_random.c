@@ -1,6 +1,6 @@
 /* test_random.c - random graphs with gradients, native against the interpreter: every instruction set, Winograd everywhere, nowhere and where it pays, 1 to 3 threads.
  *
- *   test_random                                        500 graphs, and that faults are found and made small
+ *   test_random                                        500 graphs (100 under the sanitizers), and that faults are found and made small
  *   test_random --graphs N [--seed N] [--minutes M] [--layers N] [--out DIR] [--workers N]
  *                                                      as tests/random.sh runs it: failing cases are reduced and written to DIR, where it can go on later
  *   test_random --replay FILE.case                     one of those once more
@@ -377,7 +377,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--tester"))
         return hunt_command(argc, argv);
     if (argc == 1)
-        test_graphs(500);
+        test_graphs(sanitized() ? 100 : 500);
     test_fault(OP_conv_dw, 4);
     test_fault(OP_matmul, 4);
     test_fault(OP_sum, 4);
