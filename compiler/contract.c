@@ -486,7 +486,7 @@ void emit_pack(Emit *e, const ContractPlan *p)
         pack_conv(e, p);
 }
 
-void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx)
+void emit_contract(Emit *e, const ContractPlan *p, Layout out, Prologue prologue, Epilogue epilogue, void *ctx)
 {
     static void (*const emitters[])(Emit *, const Job *) = {
         [ALGO_GENERIC] = emit_generic,
@@ -504,14 +504,15 @@ void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue
         [ALGO_MATMUL] = emit_matmul,
         [ALGO_MATMUL_LANES] = emit_matmul_lanes,
     };
-    Job j = { p, out, epilogue, ctx };
+    Job j = { p, out, prologue, epilogue, ctx };
+    assert(!prologue || p->loads_ok);
     e->kernel->flops = dim_scale(e->dims, contract_macs(p->g, p->node), 2);
     emitters[p->variant[V_ALGO]](e, &j);
 }
 
 void emit_combine(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx)
 {
-    Job j = { p, out, epilogue, ctx };
+    Job j = { p, out, NULL, epilogue, ctx };
     assert(p->combine);
     if (p->variant[V_ALGO] == ALGO_MATMUL)
         emit_matmul_combine(e, &j);

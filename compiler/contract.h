@@ -11,6 +11,7 @@
  *   contract_winograd_few.c the same for small maps with many channels
  *   contract_matmul.c   matmul
  *   contract_sums.c     sums of results on the way out: statistics of a norm
+ *   contract_load.c     an operand computed on the way in
  *   contract_block.c    block sizes chosen by @block or by tuning
  *   contract_generic.c  every convolution that the others decline: one element at a time
  *
@@ -152,7 +153,7 @@ bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy);
 bool matmul_retile(Graph *g, ContractPlan *p, char *why, size_t nwhy);
 bool registers_hold(const ContractPlan *p, int pixels, int nb, char *why, size_t nwhy);
 
-typedef struct { const ContractPlan *p; Layout out; Epilogue epilogue; void *ctx; } Job;    /* what emit_contract was asked for */
+typedef struct { const ContractPlan *p; Layout out; Prologue prologue; Epilogue epilogue; void *ctx; } Job;    /* what emit_contract was asked for */
 void emit_conv(Emit *e, const Job *j);
 void emit_winograd(Emit *e, const Job *j);
 void emit_narrow(Emit *e, const Job *j);

@@ -140,7 +140,7 @@ bool plan_winograd(Graph *g, const ConvMap *m, const Target *t, ContractPlan *p)
     int64_t np = M + r - 1, most = STRIP_BYTES / (np * np * ((m->Cin + t->vec - 1) / t->vec) * residues(m) * t->vec * 4) / rows;
     v[V_CHUNK] = rows * (most < 1 ? 1 : most < STRIP / rows ? (int)most : STRIP / rows);
     v[V_SPLIT] = 1;
-    p->sums_ok = true;
+    p->sums_ok = p->loads_ok = true;
     for (int d = 0; d < 2; d++)
         p->in[0].halo[2 * d + 1] = (int16_t)(m->axis[d].hi + past_the_end(m, d) * step);
     size_memory(g, m, p);
@@ -168,7 +168,8 @@ typedef struct {
     Panels       q;
     Transforms   t;
     const int   *v;
-    View         in;
+    View         in;                       /* without a prologue */
+    TileLoad     load;                     /* with one */
     Result       result;
     ResultSums   sums;
     LLVMValueRef slot, first;              /* of sums: the phase's first; the strip's first tile */
@@ -311,15 +312,26 @@ static void transform_inputs(Winograd *k, LLVMValueRef here)
     int64_t      blocks = k->q.in_blocks / (step * step);
     LLVMValueRef zero = c_int(e, 0);
     Loop         b = loop_begin(e, zero, c_int(e, k->q.in_blocks), 1, 0, NULL);
-    LLVMValueRef residue = i_divc(e, b.i, blocks), off = i_mul(e, i_rem(e, b.i, c_int(e, blocks)), k->in.c);
-    if (step > 1)
-        off = i_mad(e, i_divc(e, residue, step), k->in.h, i_mad(e, i_rem(e, residue, c_int(e, step)), k->in.w, off));
+    LLVMValueRef residue = i_divc(e, b.i, blocks), cb = i_rem(e, b.i, c_int(e, blocks)), first_y = k->in_y, first_x = k->in_x;
+    if (step > 1) {
+        first_y = i_add(e, first_y, i_divc(e, residue, step));
+        first_x = i_add(e, first_x, i_rem(e, residue, c_int(e, step)));
+    }
     Loop         t = loop_begin(e, zero, here, 1, 0, NULL);
     TilePlace    at = place_at(k, t.i);
-    LLVMValueRef y = i_add(e, i_mulc(e, at.y, step), k->in_y), x = i_add(e, i_mulc(e, at.x, step), k->in_x);
-    LLVMValueRef from = addr(e, k->in.base, i_add(e, off, view_off(e, &k->in, at.n, zero, y, x)));
-    LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec));
-    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, from, i_mulc(e, k->in.h, step), i_mulc(e, k->in.w, step), to, c_int(e, v_point(&k->q, k->v)));
+    At4          first = { .n = at.n, .cb = cb, .h = i_add(e, i_mulc(e, at.y, step), first_y), .w = i_add(e, i_mulc(e, at.x, step), first_x) };
+    LLVMValueRef to = addr(e, k->V, i_mulc(e, i_add(e, i_mulc(e, b.i, k->v[V_CHUNK]), t.i), vec)), from, row, col;
+    if (k->load.prologue) {
+        load_tile(&k->load, &first);
+        from = k->load.tile;
+        row = c_int(e, (int64_t)k->t.np * vec);
+        col = c_int(e, vec);
+    } else {
+        from = addr(e, k->in.base, view_off(e, &k->in, first.n, cb, first.h, first.w));
+        row = i_mulc(e, k->in.h, step);
+        col = i_mulc(e, k->in.w, step);
+    }
+    both_sides(e, &k->t.b[0][0], MAX_NP, 1, k->t.np, k->t.np, k->half, from, row, col, to, c_int(e, v_point(&k->q, k->v)));
     loop_end(e, &t, NULL);
     loop_end(e, &b, NULL);
 }
@@ -460,11 +472,13 @@ void emit_winograd(Emit *e, const Job *j)
     k.t = transforms_of(side_taps(&k.m));
     k.q = winograd_panels(&k.m, p);
     int np = k.t.np, vec = e->target->vec;
-    int in = use_buf(e, node_arg(g, p->node, 0), p->in[0], false, layout_size(d, 4, k.m.in, &p->in[0]));
+    if (j->prologue)
+        k.load = (TileLoad){ e, j->prologue, j->ctx, np, ay->in_step, dim_value(e, k.m.in[2]), dim_value(e, k.m.in[3]), stack_array(e, t_f32(e), np * np * vec) };
+    else
+        k.in = view4(e, buf_base(e, use_buf(e, node_arg(g, p->node, 0), p->in[0], false, layout_size(d, 4, k.m.in, &p->in[0]))), k.m.in, &p->in[0]);
     int packed = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, false, const_dim(e, k.q.total));
     int out = use_buf(e, p->node, j->out, true, layout_size(d, 4, k.m.out, &j->out));
     int scratch = use_buf(e, 0, (Layout){ .block = 1, .dtype = DT_F32 }, true, p->scratch_elems);
-    k.in = view4(e, buf_base(e, in), k.m.in, &p->in[0]);
     k.result = result_of(e, p, out, j->out, j->epilogue, j->ctx);
     sums_begin(&k.sums, e, p, 1, 0);
     k.half = stack_array(e, t_f32(e), MAX_NP * MAX_NP * vec);

@@ -35,6 +35,29 @@ static void print_line(const Fusion *f, uint32_t i, uint32_t buffer, bool write,
     text_add(out, "\n");
 }
 
+static void print_body(const Fusion *f, const Fused *k, const Body *b, Text *out)
+{
+    Kernel names = { .bufs = { k->kernel.bufs.at, k->kernel.bufs.n, k->kernel.bufs.cap } };
+    Text   t = { 0 };
+    body_text(b, f->g->dims, &names, &t);
+    for (const char *s = t.at; s && *s;) {
+        const char *e = s;
+        while (*e && *e != '\n')
+            e++;
+        text_add(out, "    ");
+        text_addn(out, s, (size_t)(e - s));
+        text_add(out, "\n");
+        s = *e ? e + 1 : e;
+    }
+    for (uint32_t j = 0; j < names.args.n; j++) {
+        text_addf(out, "%sa%u = ", j ? ", " : "      ", j);
+        dim_print(f->g->dims, names.args.at[j], out);
+    }
+    text_add(out, names.args.n ? "\n" : "");
+    vec_free(&names.args);
+    text_free(&t);
+}
+
 void fusion_print(const Fusion *f, Text *out)
 {
     static const char *const kinds[] = { "map", "reduce", "contract", "combine", "pack", "relayout", "halo" };
@@ -55,26 +78,9 @@ void fusion_print(const Fusion *f, Text *out)
         text_add(out, "\n");
         for (uint32_t j = 0; j < k->bufs.n; j++)
             print_line(f, j, k->bufs.at[j], k->kernel.bufs.n > j && k->kernel.bufs.at[j].write, out);
-        if (k->has_body) {
-            Kernel names = { .bufs = { k->kernel.bufs.at, k->kernel.bufs.n, k->kernel.bufs.cap } };
-            Text   t = { 0 };
-            body_text(&k->body, f->g->dims, &names, &t);
-            for (const char *s = t.at; s && *s;) {
-                const char *e = s;
-                while (*e && *e != '\n')
-                    e++;
-                text_add(out, "    ");
-                text_addn(out, s, (size_t)(e - s));
-                text_add(out, "\n");
-                s = *e ? e + 1 : e;
-            }
-            for (uint32_t j = 0; j < names.args.n; j++) {
-                text_addf(out, "%sa%u = ", j ? ", " : "      ", j);
-                dim_print(f->g->dims, names.args.at[j], out);
-            }
-            text_add(out, names.args.n ? "\n" : "");
-            vec_free(&names.args);
-            text_free(&t);
-        }
+        if (k->loaded)
+            print_body(f, k, &k->load, out);
+        if (k->has_body)
+            print_body(f, k, &k->body, out);
     }
 }

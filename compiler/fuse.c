@@ -355,9 +355,11 @@ static void place_contraction(Fusion *f, Ref r, const Deps *d)
     Fused *k = fused_new(f, FUSED_CONTRACT, r, f->layout[r]);
     k->contract = r;
     k->plan = *f->plans[r];
-    for (uint32_t i = 0; i < d->list.n; i++)
+    k->loaded = loaded_operand(f, r);
+    for (uint32_t i = 0; i < d->list.n; i++) {
         vec_push(&k->reads, d->list.at[i].r);
-    note_all(f, d, r, k, WHY_reads_operand);
+        note_met(f, d->list.at[i].r, r, k, why_read(f, r, d->list.at[i].r));
+    }
     if (k->plan.combine) {
         Fused *c = fused_new(f, FUSED_COMBINE, r, f->layout[r]);
         c->contract = r;
@@ -385,7 +387,7 @@ static void place_roots(Fusion *f)
             place_reduction(f, r, &d);
         else if (is_split_concat(f, r))
             place_parts(f, r, &d);
-        else
+        else if (!take_load(f, r, &d))
             place_map(f, r, &d, NONE, loops);
     }
     vec_free(&d.list);
@@ -465,6 +467,8 @@ static void fused_free(Fused *k)
 {
     if (k->has_body)
         body_free(&k->body);
+    if (k->loaded)
+        body_free(&k->load);
     vec_free(&k->kernel.bufs);
     vec_free(&k->kernel.args);
     vec_free(&k->roots);

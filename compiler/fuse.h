@@ -65,6 +65,7 @@ typedef struct {
     uint32_t  in[2], packed, scratch;      /* of a contraction: buffers, ~0: none */
     Vec(SumOf) sums;               /* of a contraction: sums taken of what its epilogue sees, their slots in buffer sums_at */
     uint32_t  sums_at;
+    Ref       loaded; Body load;   /* of a contraction: its first operand when that has no buffer, and what computes it; 0 */
     uint32_t  partials;            /* FUSED_REDUCE: the first root's buffer of partial results; those of the others follow */
     int       region_loops;
     Vec(Ref)  reads;               /* kept values that its expressions hold */
@@ -131,6 +132,11 @@ void   touches_of(const Fused *k, Touches *out);           /* appended: the buff
 /* fuse_sums.c */
 bool take_sum(Fusion *f, Ref r, uint32_t *kernel, Ref *middle);    /* does the kernel of what sum r reads take it along? middle: what squares are around, 0 */
 const Fused *sum_taker(const Fusion *f, Ref r, uint32_t *which);   /* the contraction that has taken r along */
+
+/* fuse_load.c */
+bool take_load(Fusion *f, Ref r, const Deps *d);           /* is root r computed where a convolution reads it? Then it is no root any more. d: what it depends on */
+Ref  loaded_operand(const Fusion *f, Ref contraction);     /* its first operand, if that is computed where it is read; 0 */
+Why  why_read(const Fusion *f, Ref contraction, Ref value);/* why it reads a value from memory */
 
 /* fuse_build.c */
 void build_bodies(Fusion *f);

@@ -213,25 +213,25 @@ static bool ask_partials(void *ctx, Ref r, Partials *p)
 
 /* ---- bodies ---- */
 
-static Lower lower_for(Fusion *f, Fused *k, Ask *ask, BodyKind kind)
+static Lower lower_for(Fusion *f, Fused *k, Body *b, Ask *ask, BodyKind kind)
 {
-    Lower lo = { .g = f->g, .target = f->target, .b = &k->body, .stored = ask_stored, .flag = ask_flag, .partials = ask_partials, .ctx = ask };
+    Lower lo = { .g = f->g, .target = f->target, .b = b, .stored = ask_stored, .flag = ask_flag, .partials = ask_partials, .ctx = ask };
     *ask = (Ask){ f, k };
-    body_init(&k->body, kind);
-    k->has_body = true;
+    body_init(b, kind);
+    k->has_body |= b == &k->body;
     lower_start(&lo);
     return lo;
 }
 
 /* The buffers that instructions use behind the scenes. */
-static void use_specials(Fusion *f, Fused *k)
+static void use_specials(Fusion *f, Fused *k, Body *b)
 {
-    for (uint32_t i = 1; i < k->body.ins.n; i++) {
-        const Ins *s = &k->body.ins.at[i];
+    for (uint32_t i = 1; i < b->ins.n; i++) {
+        const Ins *s = &b->ins.at[i];
         if (s->op == L_RUNTIME || ((s->op == L_UNIFORM || s->op == L_NORMAL) && !s->flag))
-            k->body.run_buf = use(f, k, special(f, &f->run_buf, HOME_RUN, DT_F32), false);
+            b->run_buf = use(f, k, special(f, &f->run_buf, HOME_RUN, DT_F32), false);
         if (s->op == L_ROW)
-            k->body.flags_buf = use(f, k, special(f, &f->flags_buf, HOME_FLAGS, DT_I32), true);
+            b->flags_buf = use(f, k, special(f, &f->flags_buf, HOME_FLAGS, DT_I32), true);
     }
 }
 
@@ -241,7 +241,7 @@ static void push_root(Body *b, Root r) { b->root[b->nroots++] = r; }
 static void lower_map(Fusion *f, Fused *k)
 {
     Ask   ask;
-    Lower lo = lower_for(f, k, &ask, k->kind == FUSED_MAP ? BODY_MAP : BODY_EPILOGUE);
+    Lower lo = lower_for(f, k, &k->body, &ask, k->kind == FUSED_MAP ? BODY_MAP : BODY_EPILOGUE);
     const Node *n = node(f->g, k->shape_of);
     lower_domain(&lo, n->rank, node_shape(f->g, k->shape_of), &k->layout, 0);
     if (k->copy) {                         /* in the same block: halos differ, or it is of one byte */
@@ -270,7 +270,21 @@ static void lower_map(Fusion *f, Fused *k)
         for (uint32_t i = 0; i < k->sums.n; i++)
             k->body.sum[k->body.nsums++] = lower_value(&lo, node_arg(f->g, k->sums.at[i].sum, 0), lo.at, lo.keep);
     }
-    use_specials(f, k);
+    use_specials(f, k, &k->body);
+    lower_done(&lo);
+}
+
+/* What a contraction computes where it reads its first operand. */
+static void lower_load(Fusion *f, Fused *k)
+{
+    const Dim *shape = node_shape(f->g, k->loaded);
+    Layout     l = { .block = (uint8_t)f->target->vec, .dtype = DT_F32 };
+    Ask        ask;
+    Lower      lo = lower_for(f, k, &k->load, &ask, BODY_EPILOGUE);
+    lower_domain(&lo, 4, shape, &l, 0);
+    push_root(&k->load, (Root){ .value = lower_value(&lo, k->loaded, lo.at, lo.keep), .keep = lo.keep, .buf = -1 });
+    use_specials(f, k, &k->load);
+    body_seal(&k->load, f->g->dims, f->target);
     lower_done(&lo);
 }
 
@@ -278,7 +292,7 @@ static void lower_reduction(Fusion *f, Fused *k)
 {
     Graph      *g = f->g;
     Ask         ask;
-    Lower       lo = lower_for(f, k, &ask, BODY_REDUCE);
+    Lower       lo = lower_for(f, k, &k->body, &ask, BODY_REDUCE);
     const Node *n = node(g, k->shape_of);
     Layout      out = f->layout[k->roots.at[0]];
     memset(out.halo, 0, sizeof out.halo);
@@ -297,7 +311,7 @@ static void lower_reduction(Fusion *f, Fused *k)
         push_root(&k->body, root);
     }
     Dim size = layout_size(g->dims, n->rank, node_shape(g, k->roots.at[0]), &out);
-    use_specials(f, k);
+    use_specials(f, k, &k->body);
     k->body.chunk_stride = size;
     /* stores before sealing: their addresses count in collapsing */
     if (k->whole) {
@@ -365,7 +379,10 @@ static void bind_contraction(Fusion *f, Fused *k)
         return;
     }
     for (int i = 0; i < 2; i++)
-        k->in[i] = operand(f, k, i);
+        if (i || !k->loaded)
+            k->in[i] = operand(f, k, i);
+    if (k->loaded)
+        lower_load(f, k);
     if (k->plan.scratch_elems)
         k->scratch = scratch_of(f, k->plan.scratch_elems);
     k->plan.nsums = (int)k->sums.n;

@@ -56,10 +56,11 @@ static void contraction_text(const Fusion *f, const Fused *k, Text *out)
     for (int i = 0; i < k->plan.nsums && k->kind == FUSED_CONTRACT; i++)
         text_addf(out, " %s%s", k->plan.moments[i] ? "moments" : "sum", k->plan.sums_each ? " each" : "");
     text_add(out, "\n");
-    if (!k->has_body)
-        return;
     Kernel names = { .bufs = { k->kernel.bufs.at, k->kernel.bufs.n, k->kernel.bufs.cap } };
-    body_text(&k->body, g->dims, &names, out);
+    if (k->loaded)
+        body_text(&k->load, g->dims, &names, out);
+    if (k->has_body)
+        body_text(&k->body, g->dims, &names, out);
     text_add(out, "args");
     for (uint32_t i = 0; i < names.args.n; i++) {
         text_add(out, " ");
@@ -134,21 +135,34 @@ static void describe_halo(Fusion *f, Fused *k)
 enum { ROLE_IN0, ROLE_IN1, ROLE_PACKED, ROLE_SCRATCH, ROLE_SUMS, ROLE_USE };  /* ROLE_USE + i: the body's buffer i */
 
 typedef struct { Fusion *f; Fused **kernels; } Emission;
-typedef struct { Fusion *f; Fused *k; } EpilogueCtx;
+typedef struct { Fusion *f; Fused *k; PrologueWalk *walk; } EpilogueCtx;
 
-static LLVMValueRef run_epilogue(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at)
+/* Adds the buffers of prologue and epilogue, the first time that one of them is emitted: they come behind the contraction's own. */
+static void add_buffers(EpilogueCtx *c, Emit *e)
 {
-    EpilogueCtx *c = ctx;
-    Fused       *k = c->k;
-    int          out = k->body.root[0].buf;
-    for (uint32_t i = k->map.n; i < k->uses.n; i++) {          /* the first time only: buffers come behind the contraction's own */
+    Fused *k = c->k;
+    int    out = k->body.root[0].buf;
+    for (uint32_t i = k->map.n; i < k->uses.n; i++) {
         const Buffer *b = &c->f->buffers.at[k->uses.at[i]];
         bool          write = false;
         for (uint32_t j = 0; j < k->body.nroots; j++)
             write |= k->body.root[j].buf == (int)i;
         vec_push(&k->map, (int)i == out ? -1 : kernel_buf(e->kernel, (BufUse){ .layout = b->layout, .write = write, .is_scratch = true, .elems = b->elems }));
     }
-    return loops_epilogue(&k->body, k->map.at, e, acc, at);
+}
+
+static LLVMValueRef run_prologue(void *ctx, Emit *e, const At4 *at, PrologueStep step)
+{
+    EpilogueCtx *c = ctx;
+    add_buffers(c, e);
+    return loops_prologue(&c->walk, &c->k->load, c->k->map.at, e, at, step);
+}
+
+static LLVMValueRef run_epilogue(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at)
+{
+    EpilogueCtx *c = ctx;
+    add_buffers(c, e);
+    return loops_epilogue(&c->k->body, c->k->map.at, e, acc, at);
 }
 
 /* What each buffer of an emitted contraction is. */
@@ -184,7 +198,7 @@ static void emit_one(void *ctx, Emit *e, uint32_t i)
 {
     Emission   *m = ctx;
     Fused      *k = m->kernels[i];
-    EpilogueCtx c = { m->f, k };
+    EpilogueCtx c = { m->f, k, NULL };
     if (is_loops(k)) {
         loops_emit(e, &k->body);
         return;
@@ -199,7 +213,8 @@ static void emit_one(void *ctx, Emit *e, uint32_t i)
     else if (k->kind == FUSED_COMBINE)
         emit_combine(e, &k->plan, result_layout(m->f, k), ep, &c);
     else
-        emit_contract(e, &k->plan, result_layout(m->f, k), ep, &c);
+        emit_contract(e, &k->plan, result_layout(m->f, k), k->loaded ? run_prologue : NULL, ep, &c);
+    loops_prologue_end(c.walk);
     find_roles(m->f, k);
 }
 

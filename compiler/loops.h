@@ -160,6 +160,10 @@ void loops_emit(Emit *e, const Body *b);                             /* fills e-
 Dim  loops_tasks(const Body *b, DimTable *d, const Target *t);         /* how many tasks the loops make, for the launcher */
 /* A BODY_EPILOGUE at one vector of results: returns the first root's value, stores the others itself. bufs: the kernel's buffer for each of the body's. */
 LLVMValueRef loops_epilogue(const Body *b, const int *bufs, Emit *e, LLVMValueRef acc, const At4 *at);
+/* The same step by step (Prologue of native.h), for what a contraction reads: a body with one root that is not stored (buf -1). *walk: NULL at first, freed at the end. */
+typedef struct PrologueWalk PrologueWalk;
+LLVMValueRef loops_prologue(PrologueWalk **walk, const Body *b, const int *bufs, Emit *e, const At4 *at, PrologueStep step);
+void         loops_prologue_end(PrologueWalk *walk);
 
 /* ---- vecmath.c: elementary functions on vectors (or scalars) of f32 ---- */
 LLVMValueRef vec_math(Emit *e, Op op, LLVMValueRef x, LLVMValueRef y);   /* exp log sqrt rsqrt sin cos tanh sigmoid softplus floor round pow */

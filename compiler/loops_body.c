@@ -567,8 +567,12 @@ void body_text(const Body *b, const DimTable *d, Kernel *k, Text *out)
         ins_text(b, d, i, k, out);
     for (uint32_t i = 0; i < b->nroots; i++) {
         const Root *r = &b->root[i];
-        text_addf(out, "  b%d", r->buf);
-        index_text(b, d, r->at, k, out);
+        if (r->buf < 0) {
+            text_add(out, "  operand");
+        } else {
+            text_addf(out, "  b%d", r->buf);
+            index_text(b, d, r->at, k, out);
+        }
         text_addf(out, " = %sv%u", b->kind == BODY_REDUCE ? r->how == HOW_MAX ? "max " : "sum " : "", r->value);
         if (r->keep)
             text_addf(out, " keep v%u", r->keep);

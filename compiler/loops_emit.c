@@ -531,7 +531,7 @@ Dim loops_tasks(const Body *b, DimTable *d, const Target *t)
     return n;
 }
 
-/* ---- epilogues: the body at one vector of a contraction's results ---- */
+/* ---- epilogues and prologues: the body at one vector of a contraction's results, or of what it reads ---- */
 
 LLVMValueRef loops_epilogue(const Body *b, const int *bufs, Emit *e, LLVMValueRef acc, const At4 *at)
 {
@@ -568,4 +568,35 @@ LLVMValueRef loops_epilogue(const Body *b, const int *bufs, Emit *e, LLVMValueRe
         store_root(&w, &b->root[i], root_value(&w, &b->root[i]));
     walk_free(&w);
     return first;
+}
+
+struct PrologueWalk { Walk w; };
+
+LLVMValueRef loops_prologue(PrologueWalk **walk, const Body *b, const int *bufs, Emit *e, const At4 *at, PrologueStep step)
+{
+    enum { OF_IMAGE, OF_BLOCK, OF_ROW, OF_COLUMN };
+    if (!*walk) {
+        *walk = xmalloc(sizeof **walk);
+        (*walk)->w = walk_new(e, b, e->target->vec, (int)b->ndomain - 1, 1u << OF_COLUMN, 1u << OF_ROW);
+    }
+    Walk *w = &(*walk)->w;
+    w->bufs = bufs;
+    if (step == PROLOGUE_PLANE) {
+        w->loop[OF_IMAGE] = at->n;
+        w->loop[OF_BLOCK] = at->cb;
+        w->loop[b->ndomain - 1] = c_int(e, 0);
+        walk_level(w, LEVEL_KERNEL);
+        walk_level(w, LEVEL_PLANE);
+        return NULL;
+    }
+    w->loop[step == PROLOGUE_ROW ? OF_ROW : OF_COLUMN] = step == PROLOGUE_ROW ? at->h : at->w;
+    walk_level(w, step == PROLOGUE_ROW ? LEVEL_ROW : LEVEL_INNER);
+    return step == PROLOGUE_ROW ? NULL : root_value(w, &b->root[0]);
+}
+
+void loops_prologue_end(PrologueWalk *walk)
+{
+    if (walk)
+        walk_free(&walk->w);
+    free(walk);
 }

@@ -28,7 +28,7 @@ typedef struct {
     bool        fma;
     const char *cpu, *features;    /* for LLVM's target machine; features are ISA bits, not a CPU name */
     uint8_t     winograd;          /* where convolutions use fewer multiplications (contract_winograd.c) */
-    bool        eager;             /* tests: convolutions take sums along wherever they can (fuse_sums.c), not only where @fuse asks */
+    bool        eager;             /* tests: convolutions take sums along (fuse_sums.c) and compute what they read (fuse_load.c) wherever they can, not only where @fuse asks */
     const struct TuneDb *tuned;    /* block sizes found by `pastiche tune`; NULL: none */
     bool        debug;             /* kernels with debug information, each compiled for its own place (debug_code.h) */
     Passes      off;               /* passes that planning does without; code does not depend on it but through plans */
@@ -101,6 +101,7 @@ typedef struct {
                                       a second kernel made by emit_combine adds them in order into out. Implies scratch_elems > 0 */
     Dtype   elem;                  /* of operands and packed weights; sums are f32 */
     bool    epilogue_ok;           /* can results pass through an epilogue */
+    bool    loads_ok;              /* can operand 0 be computed by a prologue where it is read (contract_load.c): then it has no buffer */
     bool    sums_ok;               /* can sums over rows and columns be taken of what the epilogue sees (contract_sums.c) */
     int     nsums;                 /* set by the fuser: how many */
     bool    moments[MAX_SUMS];     /* by mean and sum of squares around it; else plain sums */
@@ -127,12 +128,16 @@ SumSlots sum_slots(const ContractPlan *p, DimTable *d);
 
 /* acc: one result vector (target->vec lanes of channels at `at`, or of the last axis for row-major results); returns what is stored. May emit loads. */
 typedef LLVMValueRef (*Epilogue)(void *ctx, Emit *e, LLVMValueRef acc, const At4 *at);
-/* Fill e->kernel (bufs, args, tasks, flops) and emit the body into e->fn. pack: bufs = operand, packed. contract: bufs = in0, in1 (packed if packed), out, scratch...;
- * the epilogue adds its own. */
+/* Operand 0 where it is read, step by step: what is the same in all of a picture's block of channels (of `at` n and cb count); what is the same in a row (h too); then
+ * vectors of the row, at places inside it (returned). A step holds for those after it, where it was emitted; it loads nothing that is not there. */
+typedef enum { PROLOGUE_PLANE, PROLOGUE_ROW, PROLOGUE_HERE } PrologueStep;
+typedef LLVMValueRef (*Prologue)(void *ctx, Emit *e, const At4 *at, PrologueStep step);
+/* Fill e->kernel (bufs, args, tasks, flops) and emit the body into e->fn. pack: bufs = operand, packed. contract: bufs = in0 (without a prologue), in1 (packed if packed),
+ * out, scratch...; prologue and epilogue add their own. */
 /* An element may be computed and stored twice, also by two threads at once, with the same value (tiles overlap at the ends of rows): no epilogue may read memory that the
  * kernel writes, nor add to something. */
 void emit_pack(Emit *e, const ContractPlan *p);
-void emit_contract(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx);
+void emit_contract(Emit *e, const ContractPlan *p, Layout out, Prologue prologue, Epilogue epilogue, void *ctx);
 /* Only with p->combine. bufs = scratch, out, then the epilogue's. */
 void emit_combine(Emit *e, const ContractPlan *p, Layout out, Epilogue epilogue, void *ctx);
 

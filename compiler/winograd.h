@@ -25,6 +25,11 @@ int  residues(const ConvMap *m);
 bool winograd_fits(const ConvMap *m);      /* 2x2 or 3x3 taps a phase or residue, and strides that tiles can follow */
 int  past_the_end(const ConvMap *m, int axis);     /* results of the last tile outside the picture, at most */
 
+/* ---- contract_load.c: an operand without a buffer ---- */
+/* side x side elements, `step` apart, of an operand of rows x cols; they go to tile: [row][column][lane]. */
+typedef struct { Emit *e; Prologue prologue; void *ctx; int side, step; LLVMValueRef rows, cols, tile; } TileLoad;
+void load_tile(const TileLoad *l, const At4 *first);       /* first: the place of the first element, perhaps outside */
+
 /* ---- conv_dw: contract_winograd_dw.c, contract_winograd_few.c ---- */
 
 /* lanes: input channels of all residues, in whole vectors; cblocks: vectors of channels of x. total: tiles of all images. */

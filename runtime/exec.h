@@ -29,7 +29,7 @@ typedef struct {
     const struct TuneDb *tuned;    /* block sizes in place of the user's database (../compiler/tune_db.h); NULL: that one */
     bool        debug_kernels;     /* kernels that gdb and perf know (../compiler/debug_code.h); PASTICHE_DEBUG_KERNELS=1 asks for them too */
     bool        no_cache;          /* no kernels from disk and none kept there (../compiler/object_cache.h) */
-    bool        winograd_always;   /* tests: Winograd convolutions, and sums taken along by convolutions, wherever they fit, not only where they pay or are asked for */
+    bool        winograd_always;   /* tests: Winograd convolutions, sums taken along by convolutions and operands computed by them, wherever they fit, not only where they pay or are asked for */
     int64_t     memory_budget;     /* bytes that a pass may take, arena, variables, inputs and results together; values are computed again to keep to it. 0: as it comes */
     bool        exact_nan_checks;  /* look for the first non-finite node when an output is not finite */
 } ExecOptions;

@@ -25,7 +25,7 @@ static void emit_one(void *ctx, Emit *e, uint32_t index)
     else if (b->p.combine && index == (pack ? 2u : 1u))
         emit_combine(e, &b->p, b->p.out, NULL, NULL);
     else
-        emit_contract(e, &b->p, b->p.out, NULL, NULL);
+        emit_contract(e, &b->p, b->p.out, NULL, NULL, NULL);
 }
 
 static Ref build(Bench *b, const Line *l)

@@ -157,7 +157,7 @@ static void emit_one(void *ctx, Emit *e, uint32_t index)
     else if (c->p->combine && (int)index == c->combine)
         emit_combine(e, c->p, c->out, ep, c);
     else
-        emit_contract(e, c->p, c->out, ep, c);
+        emit_contract(e, c->p, c->out, NULL, ep, c);
 }
 
 static void launch(const Kernel *k, void **bufs, const int64_t *args, int threads)
