@@ -5,10 +5,9 @@
  * or spread over rows and columns (a norm's mean, a scale a channel). A chain that the kernel before can do as its epilogue stays there: that costs no traffic either, and
  * computes each element once; on the way in, tiles of 4x4 results overlap and compute each 2.25 times. Kernels that are not Winograd's read an element once for each tap and
  * tile of output channels: they have no prologue.
- * It is done where @fuse asks for it (README.md has figures). How a tile is computed says contract_load.c.
+ * It is done where @fuse stands before the convolution (README.md has figures). How a tile is computed says contract_load.c.
  */
 #include "fuse.h"
-#include <stdlib.h>
 
 enum { MOST_OPS = 48 };            /* of a chain; its code stands in the kernel a dozen times */
 
@@ -81,7 +80,7 @@ static bool is_epilogue(const Fusion *f, Ref r, const Deps *d)
     return !closed_for(f, f->kernels.at[last], r, 0) && read_in_place(f, f->kernels.at[last], d);
 }
 
-static bool asked(const Fusion *f, Ref contraction) { return getenv("LOADON") || f->target->eager || asks_fuse(f->g, contraction); }
+static bool asked(const Fusion *f, Ref contraction) { return f->target->eager || asks_fuse(f->g, contraction); }
 
 bool take_load(Fusion *f, Ref r, const Deps *d)
 {

@@ -88,7 +88,7 @@ static double distance(const Tensor *a, const Tensor *b, double scale)
 static void check_subset(const Case *c, Passes off, const char *cpu)
 {
     Status      st = { 0 };
-    ExecOptions o = { .cpu = cpu, .threads = 2, .off = off };
+    ExecOptions o = { .cpu = cpu, .threads = 2, .off = off, .winograd_always = cpu != NULL };
     Tensor      got[8] = { 0 }, *vars = copy_vars(&c->s);
     Text        name = { 0 };
     uint32_t    nvars = c->s.model->vars.n, nout = c->g->outputs.n;
@@ -134,6 +134,15 @@ static int lines_with(const Text *t, const char *word)
         n += word ? strstr(line, word) != NULL : *p >= '0' && *p <= '9';
     }
     return n;
+}
+
+/* Fewer kernels hold a map, for an operand is computed where it is read. */
+static void check_prologue(const Case *c)
+{
+    Text all = dump(c, "+all"), off = dump(c, "-prologue");
+    CHECK(lines_with(&off, " map %") > lines_with(&all, " map %"), "--passes=-prologue: %d maps, with all passes on %d", lines_with(&off, " map %"), lines_with(&all, " map %"));
+    text_free(&all);
+    text_free(&off);
 }
 
 static void check_effects(const Case *c)
@@ -240,6 +249,7 @@ int main(void)
     }
     if (!only) {
         check_effects(&c[1]);
+        check_prologue(&c[2]);
         check_arena(&c[0]);
     }
     for (size_t i = 0; i < COUNT(c); i++)
