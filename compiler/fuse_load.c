@@ -9,7 +9,7 @@
  */
 #include "fuse.h"
 
-enum { MOST_OPS = 48 };            /* of a chain; its code stands in the kernel a dozen times */
+enum { MOST_OPS = 48 };            /* of a chain; its code stands in the kernel seven times */
 
 static bool const_one(const Graph *g, Dim d)
 {
@@ -32,11 +32,12 @@ static bool is_chain(const Fusion *f, Ref r, Chain *c)
 {
     const Graph *g = f->g;
     const Node  *n = node(g, r);
+    const Dim   *s = node_shape(g, r), *in = n->nargs ? node_shape(g, node_arg(g, r, 0)) : s;
     for (int i = 0; i < c->n; i++)
         if (c->at[i] == r)
             return true;
     bool shapes = n->op == OP_reshape && n->rank == 4 && is_spread(g, r) && !divides(g, r);
-    bool pads = n->op == OP_pad && n->rank == 4 && node_shape(g, r)[0] == node_shape(g, node_arg(g, r, 0))[0] && node_shape(g, r)[1] == node_shape(g, node_arg(g, r, 0))[1];
+    bool pads = n->op == OP_pad && n->rank == 4 && s[0] == in[0] && s[1] == in[1];
     bool plain = op_info[n->op].class == CLASS_ELEM || n->op == OP_broadcast || n->op == OP_const || n->op == OP_runtime || n->op == OP_size;
     if (c->n == MOST_OPS || (!plain && !pads && !shapes))
         return false;
@@ -65,8 +66,9 @@ static bool can_load(const Fusion *f, Ref r)
     const Graph *g = f->g;
     Ref          c = reader_of(f, r);
     bool         plain = f->root[r] && f->why[r] == WHY_operand && !f->linear[r] && node(g, r)->dtype == DT_F32 && f->layout[r].block == f->target->vec;
+    Passes       off = f->target->off;
     Chain        chain = { .n = 0 };
-    if (!c || !plain || nofuse_scope(g, r) != nofuse_scope(g, c) || !pass_on(f->target->off, PASS_fuse) || !pass_on(f->target->off, PASS_prologue))
+    if (!c || !plain || nofuse_scope(g, r) != nofuse_scope(g, c) || !pass_on(off, PASS_fuse) || !pass_on(off, PASS_prologue))
         return false;
     return is_chain(f, r, &chain);
 }
