@@ -35,7 +35,8 @@ typedef struct {
 } ExecOptions;
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st);   /* simplifies a copy of g; the Graph is only read and must live as long */
-/* first: the inputs of the first pass (their shapes), or NULL. A step that is trained gets the algorithms that suit that batch; it computes any other as well. */
+/* first: the inputs of the first pass (their shapes), or NULL. A step that is trained gets the algorithms that suit that batch; it computes any other as well. An export
+ * without `first` is compiled for one item and for many where they ask for different algorithms, and each pass takes what suits it. */
 Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st);
 void     program_free(Program *p);
 

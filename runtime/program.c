@@ -37,20 +37,66 @@ struct Program {
     uint64_t    constants_weights, constants_plan;
     bool        constants_sized;
     Profile    *profile;           /* NULL: not measured */
+    Program    *single;            /* an export's for one item, where that asks for other algorithms than many do; or NULL */
+    Program    *last;              /* single or this one: of the last pass */
     KernelWatch *watch;            /* program_watch's */
     void       *watch_ctx;
 };
 
 /* ---- making ---- */
 
-static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *st)
+static bool compile_native(Program *p, const char *dump_stage, Text *dump, Status *st)
 {
     const Target *t = &p->target;
-    p->f = fuse(p->g, t, st);
-    if (!p->f || !fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st))
+    if (!fusion_compile(p->f, code_cache(t, !p->o.no_cache && !t->debug), dump_stage, dump, st))
         return false;
     p->constants_sized = constants_know_sizes(p->f);
     return true;
+}
+
+static bool make_native(Program *p, const char *dump_stage, Text *dump, Status *st)
+{
+    p->f = fuse(p->g, &p->target, st);
+    return p->f && compile_native(p, dump_stage, dump, st);
+}
+
+static bool same_algorithms(const Fusion *a, const Fusion *b)
+{
+    for (Ref r = 1; r < a->g->nodes.n; r++)
+        if (a->plans[r] && (!b->plans[r] || memcmp(a->plans[r]->variant, b->plans[r]->variant, sizeof a->plans[r]->variant)))
+            return false;
+    return true;
+}
+
+/* Sets p->single where it differs from p. */
+static bool make_single(Program *p, const Model *m, Status *st)
+{
+    const Graph *g = p->original;
+    Tensor      *one = xmalloc((g->inputs.n + 1) * sizeof *one);
+    bool         any = false, ok = true;
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        any |= free_batch(g, i);
+        one[i].rank = g->inputs.at[i].rank;
+        one[i].shape[0] = 1;
+    }
+    if (any && !g->writes.n) {
+        Program *q = xmalloc(sizeof *q);
+        q->original = p->original;
+        q->o = p->o;
+        q->threads = p->threads;
+        q->target = p->target;
+        q->fresh = xmalloc(sizeof *q->fresh);
+        q->g = native_graph(m, g, &q->o, one, &q->target, st);
+        q->f = q->g ? fuse(q->g, &q->target, st) : NULL;
+        bool differs = q->f && !same_algorithms(p->f, q->f);
+        ok = q->f && (!differs || compile_native(q, NULL, NULL, st));
+        if (ok && differs)
+            p->single = q;
+        else
+            program_free(q);
+    }
+    free(one);
+    return ok;
 }
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st) { return program_new_for(m, g, o, NULL, st); }
@@ -76,7 +122,7 @@ Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const T
         p->g = remat(p->kept, p->again = xmalloc(p->kept->nodes.n + 1), NULL);
         return p;
     }
-    if (!make_native(p, NULL, NULL, st)) {
+    if (!make_native(p, NULL, NULL, st) || (!first && !make_single(p, m, st))) {
         program_free(p);
         return NULL;
     }
@@ -97,6 +143,7 @@ void program_free(Program *p)
 {
     if (!p)
         return;
+    program_free(p->single);
     drop_plans(p);
     if (p->constants)
         munmap(p->constants, (size_t)p->f->kept_bytes);
@@ -593,6 +640,18 @@ static void end_pass(Pass *q, bool ok)
     free(q->flags);
 }
 
+/* p, or what it has for one item. */
+static Program *suited(Program *p, const Tensor *inputs)
+{
+    p->last = p;
+    for (uint32_t i = 0; p->single && i < p->original->inputs.n; i++)
+        if (free_batch(p->original, i) && (inputs[i].rank < 1 || inputs[i].shape[0] != 1))
+            return p;
+    if (p->single)
+        p->last = p->single;
+    return p->last;
+}
+
 static bool run_native(Program *p, const Tensor *inputs, Tensor *vars, const RunState *rs, Tensor *outputs, Tensor *reports, Status *st)
 {
     Pass q = { .p = p, .inputs = inputs, .vars = vars, .outputs = outputs, .reports = reports, .st = st };
@@ -620,6 +679,7 @@ bool program_ready(Program *p, const Tensor *inputs, Tensor *vars, Status *st)
 {
     if (p->o.backend == BACKEND_REFERENCE)
         return true;
+    p = suited(p, inputs);
     Tensor *outputs = xmalloc((p->g->outputs.n + p->g->reports.n + 1) * sizeof *outputs);
     Pass    q = { .p = p, .inputs = inputs, .vars = vars, .outputs = outputs, .reports = outputs + p->g->outputs.n, .st = st };
     q.s = plan_for(p, inputs, vars, st);
@@ -634,7 +694,7 @@ bool program_run(Program *p, const Tensor *inputs, Tensor *vars, const RunState 
 {
     if (p->o.backend == BACKEND_REFERENCE)
         return reference_run(p->original, inputs, vars, rs, rs->check_finite || p->o.exact_nan_checks, outputs, reports, st);
-    return run_native(p, inputs, vars, rs, outputs, reports, st);
+    return run_native(suited(p, inputs), inputs, vars, rs, outputs, reports, st);
 }
 
 /* ---- what is known of a program: facts, measurements (profile.c) ---- */
@@ -648,10 +708,15 @@ static const SizedPlan *last_plan(const Program *p)
     return s;
 }
 
-ProgramFacts program_facts(const Program *p)
+static const Program *last_run(const Program *p) { return p->last ? p->last : p; }
+
+ProgramFacts program_facts(const Program *whole)
 {
+    const Program   *p = last_run(whole);
     const SizedPlan *s = last_plan(p);
-    ProgramFacts     f = { .kernels = p->f ? p->f->kernels.n : 0, .compiled = p->f ? p->f->compiled : 0 };
+    ProgramFacts     f = { .kernels = p->f ? p->f->kernels.n : 0, .compiled = whole->f ? whole->f->compiled : 0 };
+    if (whole->single)
+        f.compiled += whole->single->f->compiled;
     if (!s)
         return f;
     for (Ref r = 1; r < p->g->nodes.n; r++) {
@@ -669,10 +734,13 @@ void program_measure(Program *p, bool trace)
 {
     profile_free(p->profile);
     p->profile = p->f ? profile_new(p->f->kernels.n, p->threads, trace) : NULL;
+    if (p->single)
+        program_measure(p->single, trace);
 }
 
 void program_profile(const Program *p, const MachineRates *rates, Text *out)
 {
+    p = last_run(p);
     const SizedPlan *s = last_plan(p);
     if (p->profile && s)
         profile_print(p->profile, p->f, &s->plan, s->binds, s->nbinds, rates, out);
@@ -680,10 +748,11 @@ void program_profile(const Program *p, const MachineRates *rates, Text *out)
 
 void program_trace(const Program *p, Text *out)
 {
+    p = last_run(p);
     const SizedPlan *s = last_plan(p);
     if (p->profile && s)
         profile_trace(p->profile, p->f, &s->plan, s->binds, s->nbinds, out);
 }
 
-const Fusion  *program_fusion(const Program *p)   { return p->f; }
-const Profile *program_profiled(const Program *p) { return p->profile; }
+const Fusion  *program_fusion(const Program *p)   { return last_run(p)->f; }
+const Profile *program_profiled(const Program *p) { return last_run(p)->profile; }

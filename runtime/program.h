@@ -8,6 +8,7 @@
 /* A simplified copy of g, as kernels are made from, what stands under @remat computed again (first: as program_new_for's; NULL: an error of fuse()); the target that the
  * options ask for. */
 Graph *native_graph(const Model *m, const Graph *g, const ExecOptions *o, const Tensor *first, const Target *t, Status *st);
+bool   free_batch(const Graph *g, uint32_t input);      /* is the input's first size that of a batch, known when it runs? */
 bool   native_target(const ExecOptions *o, Target *t, Status *st);
 /* What a pass takes beside its arena, in bytes. fresh: new values of variables, which stand beside the old ones until the pass has ended. */
 typedef struct { int64_t variables, fresh, inputs, results; } Outside;

@@ -8,14 +8,18 @@
 
 #include <stdlib.h>
 
-/* The batch of a training is the same from the first pass to the last; what an export gets may change from run to run. */
+/* The batch of a training is the same from the first pass to the last. What an export gets may change from run to run, but one item alone asks for other algorithms than many. */
 static void expect_batch(Graph *g, const Tensor *first)
 {
-    for (uint32_t i = 0; i < g->inputs.n && g->writes.n; i++) {
-        const GraphInput *in = &g->inputs.at[i];
-        if (in->rank > 1 && first[i].rank == in->rank && dim_is_sym(g->dims, in->shape[0]))
-            vec_push(&g->likely, ((DimBind){ in->shape[0], first[i].shape[0] }));
-    }
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        if (free_batch(g, i) && first[i].rank == g->inputs.at[i].rank && (g->writes.n || first[i].shape[0] == 1))
+            vec_push(&g->likely, ((DimBind){ g->inputs.at[i].shape[0], first[i].shape[0] }));
+}
+
+bool free_batch(const Graph *g, uint32_t input)
+{
+    const GraphInput *in = &g->inputs.at[input];
+    return in->rank > 1 && dim_is_sym(g->dims, in->shape[0]);
 }
 
 /* What steps write, so that a step may keep what is made of other weights (a frozen net's). */

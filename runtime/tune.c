@@ -241,7 +241,7 @@ static bool round_once(Tune *t, bool *ok)
             tune_db_set(db, t->report->spots.at[i].key, c ? c->want : t->report->spots.at[i].best, 0, 0);
     }
     o.tuned = db;
-    Program *p = any ? program_new(t->m, t->g, &o, t->st) : NULL;
+    Program *p = any ? program_new_for(t->m, t->g, &o, t->inputs, t->st) : NULL;
     if (any)
         *ok = p && check_results(t, p, &same) && measure(t, p, us);
     for (uint32_t i = 0; p && *ok && i < n; i++)
@@ -301,7 +301,7 @@ static bool compare_in_turn(Tune *t)
         if (any_knob(t->report->spots.at[i].best))
             tune_db_set(db, t->report->spots.at[i].key, t->report->spots.at[i].best, 0, 0);
     o.tuned = db;
-    Program *best = program_new(t->m, t->g, &o, t->st);
+    Program *best = program_new_for(t->m, t->g, &o, t->inputs, t->st);
     ok = best && check_results(t, best, &same);
     if (ok && !same)
         ok = status_fail(t->st, "the block sizes that were found do not give the same results together: nothing is kept");
@@ -359,7 +359,7 @@ bool tune_program(const Model *m, Graph *g, const ExecOptions *o, const Tensor *
     t.outputs = xmalloc((results_of(&t) + 1) * sizeof *t.outputs);
     t.after = xmalloc((m->vars.n + 1) * sizeof *t.after);
     t.work = xmalloc((m->vars.n + 1) * sizeof *t.work);
-    t.base = program_new(m, g, &t.o, st);
+    t.base = program_new_for(m, g, &t.o, inputs, st);
     bool ok = t.base && (program_fusion(t.base) || status_fail(st, "the reference backend has no kernels to tune"));
     if (ok)
         find_spots(&t);
