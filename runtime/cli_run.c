@@ -181,10 +181,10 @@ int command_run(int argc, char **argv)
         const char  *missing = pastiche_missing_weights(p, given.n ? given.at : "");
         int          n = pastiche_inputs(p), folder = -1;
         const char **texts = xmalloc(((size_t)n + 1) * sizeof *texts);
-        if (missing)
-            status = complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
-        else if (!out && !all_numbers(p))
+        if (!out && !all_numbers(p))
             complain("say where the result goes: -o OUT.png"), status = 2;
+        else if (missing)
+            status = complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
         else
             status = place_inputs(p, &g, texts);
         for (int i = 0; i < n && status == 0; i++)
