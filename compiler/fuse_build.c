@@ -207,6 +207,7 @@ static bool ask_partials(void *ctx, Ref r, Partials *p)
         return false;
     p->chunks = k->body.chunks;
     p->l = q->f->layout[r];
+    memset(p->l.halo, 0, sizeof p->l.halo);        /* the result's, which parts of it have not */
     p->buf = use(q->f, q->k, k->partials + which, false);
     return true;
 }
