@@ -68,28 +68,38 @@ static bool same_algorithms(const Fusion *a, const Fusion *b)
     return true;
 }
 
+/* A program of which nothing is made yet but its graph and target; NULL after an error. */
+static Program *begin_native(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st)
+{
+    Program *p = xmalloc(sizeof *p);
+    p->original = g;
+    p->o = *o;
+    p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
+    p->g = native_target(o, &p->target, st) ? native_graph(m, g, o, first, &p->target, st) : NULL;
+    if (!p->g) {
+        program_free(p);
+        return NULL;
+    }
+    p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
+    return p;
+}
+
 /* Sets p->single where it differs from p. */
 static bool make_single(Program *p, const Model *m, Status *st)
 {
-    const Graph *g = p->original;
-    Tensor      *one = xmalloc((g->inputs.n + 1) * sizeof *one);
-    bool         any = false, ok = true;
+    Graph  *g = p->original;
+    Tensor *one = xmalloc((g->inputs.n + 1) * sizeof *one);
+    bool    any = false, ok = true;
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         any |= free_batch(g, i);
         one[i].rank = g->inputs.at[i].rank;
         one[i].shape[0] = 1;
     }
     if (any && !g->writes.n) {
-        Program *q = xmalloc(sizeof *q);
-        q->original = p->original;
-        q->o = p->o;
-        q->threads = p->threads;
-        q->target = p->target;
-        q->fresh = xmalloc(sizeof *q->fresh);
-        q->g = native_graph(m, g, &q->o, one, &q->target, st);
-        q->f = q->g ? fuse(q->g, &q->target, st) : NULL;
-        bool differs = q->f && !same_algorithms(p->f, q->f);
-        ok = q->f && (!differs || compile_native(q, NULL, NULL, st));
+        Program *q = begin_native(m, g, &p->o, one, st);
+        ok = q && (q->f = fuse(q->g, &q->target, st));
+        bool differs = ok && !same_algorithms(p->f, q->f);
+        ok = ok && (!differs || compile_native(q, NULL, NULL, st));
         if (ok && differs)
             p->single = q;
         else
@@ -103,20 +113,17 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
 
 Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st)
 {
-    Program *p = xmalloc(sizeof *p);
-    p->original = g;
     if (!g->sources && m)
         g->sources = m->sources;   /* what stops a run names files */
-    p->o = *o;
-    p->threads = o->threads > 0 ? o->threads : omp_get_max_threads();
-    if (o->backend == BACKEND_REFERENCE)
+    if (o->backend == BACKEND_REFERENCE) {
+        Program *p = xmalloc(sizeof *p);
+        p->original = g;
+        p->o = *o;
         return p;
-    p->g = native_target(o, &p->target, st) ? native_graph(m, g, o, first, &p->target, st) : NULL;
-    if (!p->g) {
-        program_free(p);
-        return NULL;
     }
-    p->fresh = xmalloc((p->g->writes.n + 1) * sizeof *p->fresh);
+    Program *p = begin_native(m, g, o, first, st);
+    if (!p)
+        return NULL;
     if (o->memory_budget && pass_on(o->off, PASS_remat)) {     /* compiled when sizes are known */
         p->kept = p->g;
         p->g = remat(p->kept, p->again = xmalloc(p->kept->nodes.n + 1), NULL);
