@@ -2,8 +2,8 @@
  * makes the operand is looked for in the kernels, and that one does without the pass; bits are the same for any number of threads and block sizes.
  */
 #include "check.h"
+#include "layer_file.h"
 #include "native.h"
-#include "session.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,45 +44,11 @@ static const char *describe(const Case *c)
 
 /* ---- running ---- */
 
-typedef struct { Session s; Graph *g; Tensor x, want; } Open;
-
-static bool run(Open *o, const ExecOptions *exec, Tensor *out)
-{
-    Status         st = { 0 };
-    const RunState now = { .rng = { 42, 3 } };
-    Program       *p = program_new(o->s.model, o->g, exec, &st);
-    bool           ok = p && program_run(p, &o->x, o->s.vars, &now, out, NULL, &st);
-    CHECK(ok, "%s", st.message);
-    program_free(p);
-    return ok;
-}
-
 static bool open_case(const Case *c, Open *o)
 {
-    char           path[256];
-    Status         st = { 0 };
-    Text           errors = { 0 };
-    SessionOptions so = { .exec = { .backend = BACKEND_REFERENCE }, .seed = 7 };
-    const int64_t  shape[4] = { c->n, 17, c->h, c->w };
-    *o = (Open){ 0 };
+    char path[256];
     write_graph(c, path, sizeof path);
-    bool ok = session_open(&o->s, path, &so, &st);
-    diags_print(&o->s.diags, &errors);
-    CHECK(ok, "%s: %s%s", describe(c), st.message, errors.n ? errors.at : "");
-    text_free(&errors);
-    o->g = ok ? session_find_graph(&o->s, "f", &st) : NULL;
-    ok = o->g && session_prepare_random(&o->s, o->g, &st) && tensor_alloc(&o->x, DT_F32, 4, shape, &st);
-    CHECK(ok, "%s", st.message);
-    for (int64_t k = 0; ok && k < tensor_count(&o->x); k++)
-        tensor_set(&o->x, k, (double)(float)rng_normal((Rng){ 5, 0 }, 9, (uint64_t)k));
-    return ok && run(o, &so.exec, &o->want);
-}
-
-static void close_case(Open *o)
-{
-    tensor_free(&o->x);
-    tensor_free(&o->want);
-    session_close(&o->s);
+    return open_layer(o, path, describe(c), c->n, c->h, c->w);
 }
 
 /* Each element against the largest: an element of the border that is wrong is not lost among right ones. */
@@ -116,8 +82,6 @@ static Kernels count(Open *o, const ExecOptions *exec)
     return k;
 }
 
-static bool same(const Tensor *a, const Tensor *b) { return tensor_count(a) == tensor_count(b) && !memcmp(a->data, b->data, (size_t)tensor_count(a) * 4); }
-
 /* plain: a case without @block, whose bits these should be; NULL. first: its results on each instruction set are put here. */
 static void check_case(const Case *c, Tensor *first, const Tensor *plain)
 {
@@ -150,7 +114,7 @@ static void check_case(const Case *c, Tensor *first, const Tensor *plain)
         else
             tensor_free(&one);
     }
-    close_case(&o);
+    close_layer(&o);
 }
 
 /* What the pass leaves alone: a chain that is the kernel's before, in its epilogue; one that two read; a kernel that is not Winograd's; and all when nobody asks. */
@@ -169,7 +133,7 @@ static void check_left(void)
             Kernels     k = count(&o, &exec);
             CHECK(k.operands == 0 && (left[i].maps < 0 || k.maps == left[i].maps), "%s: %d operands computed where they are read, %d maps", describe(&left[i].c), k.operands, k.maps);
         }
-        close_case(&o);
+        close_layer(&o);
     }
 }
 
@@ -189,7 +153,7 @@ static void check_asked(void)
             compare(&c, &got, &o.want, exec.cpu);
             tensor_free(&got);
         }
-        close_case(&o);
+        close_layer(&o);
     }
 }
 

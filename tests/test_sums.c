@@ -2,8 +2,8 @@
  * many times the deviation. That they are taken there, and not without the pass, is looked for in the kernels; bits are the same for any number of threads and block sizes.
  */
 #include "check.h"
+#include "layer_file.h"
 #include "native.h"
-#include "session.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,52 +41,11 @@ static const char *describe(const Case *c)
 
 /* ---- running ---- */
 
-typedef struct { Session s; Graph *g; Tensor x, want; } Open;
-
-static bool run(Open *o, const ExecOptions *exec, Tensor *out)
-{
-    Status         st = { 0 };
-    const RunState now = { .rng = { 42, 3 } };
-    Tensor        *vars = xmalloc((o->s.model->vars.n + 1) * sizeof *vars);
-    for (uint32_t i = 0; i < o->s.model->vars.n; i++)
-        if (o->s.vars[i].data)
-            tensor_copy(&vars[i], &o->s.vars[i], o->s.vars[i].dtype, &st);
-    Program *p = program_new(o->s.model, o->g, exec, &st);
-    bool     ok = p && program_run(p, &o->x, vars, &now, out, NULL, &st);
-    CHECK(ok, "%s", st.message);
-    program_free(p);
-    for (uint32_t i = 0; i < o->s.model->vars.n; i++)
-        tensor_free(&vars[i]);
-    free(vars);
-    return ok;
-}
-
 static bool open_case(const Case *c, Open *o)
 {
-    char           path[256];
-    Status         st = { 0 };
-    Text           errors = { 0 };
-    SessionOptions so = { .exec = { .backend = BACKEND_REFERENCE }, .seed = 7 };
-    const int64_t  shape[4] = { c->n, 17, c->h, c->w };
-    *o = (Open){ 0 };
+    char path[256];
     write_graph(c, path, sizeof path);
-    bool ok = session_open(&o->s, path, &so, &st);
-    diags_print(&o->s.diags, &errors);
-    CHECK(ok, "%s: %s%s", describe(c), st.message, errors.n ? errors.at : "");
-    text_free(&errors);
-    o->g = ok ? session_find_graph(&o->s, "f", &st) : NULL;
-    ok = o->g && session_prepare_random(&o->s, o->g, &st) && tensor_alloc(&o->x, DT_F32, 4, shape, &st);
-    CHECK(ok, "%s", st.message);
-    for (int64_t k = 0; ok && k < tensor_count(&o->x); k++)
-        tensor_set(&o->x, k, (double)(float)rng_normal((Rng){ 5, 0 }, 9, (uint64_t)k));
-    return ok && run(o, &so.exec, &o->want);
-}
-
-static void close_case(Open *o)
-{
-    tensor_free(&o->x);
-    tensor_free(&o->want);
-    session_close(&o->s);
+    return open_layer(o, path, describe(c), c->n, c->h, c->w);
 }
 
 /* Means may be off by rounding errors of what is added up, variances by some of their own. */
@@ -114,8 +73,6 @@ static int reductions(Open *o, const ExecOptions *exec)
     text_free(&t);
     return n;
 }
-
-static bool same(const Tensor *a, const Tensor *b) { return tensor_count(a) == tensor_count(b) && !memcmp(a->data, b->data, (size_t)tensor_count(a) * 4); }
 
 /* plain: a case without @block, whose bits these should be; NULL. first: its results on each instruction set and algorithm are put here. */
 static void check_case(const Case *c, Tensor *first, const Tensor *plain)
@@ -145,7 +102,7 @@ static void check_case(const Case *c, Tensor *first, const Tensor *plain)
             tensor_free(&one);
         tensor_free(&three);
     }
-    close_case(&o);
+    close_layer(&o);
 }
 
 int main(void)
