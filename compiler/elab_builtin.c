@@ -35,6 +35,14 @@ Value checked_node(Elab *e, Op op, const char *name, int nargs, const Ref *args,
     return val_tensor(make_node(e->gs->g, op, t.dtype, t.rank, t.shape, nargs, args, nattrs, attrs, 0));
 }
 
+bool is_pictures(Elab *e, const Builtin *b, Ref r, Loc loc, Type *t)
+{
+    *t = node_type(e->gs->g, r);
+    if (t->rank != 4)
+        elab_error(e, 266, loc, "%s takes (n, c, h, w), not %s", b->name, type_text(e, t));
+    return t->rank == 4;
+}
+
 /* ---- sources of numbers ---- */
 
 static Value do_fill(Elab *e, const Builtin *b, Value *v, Loc loc)

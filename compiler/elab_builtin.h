@@ -12,6 +12,7 @@ struct Builtin { const char *name, *signature; BuiltinFn *fn; Op op; };
 
 /* Makes a node after infer_type has agreed; its complaint becomes the user's. given: the type where it cannot be inferred, or NULL. */
 Value checked_node(Elab *e, Op op, const char *name, int nargs, const Ref *args, int nattrs, const int64_t *attrs, const Type *given, Loc loc);
+bool  is_pictures(Elab *e, const Builtin *b, Ref r, Loc loc, Type *t);   /* of rank 4? *t is its type; false after an error */
 bool  pad_amounts(Elab *e, const Value *v, int64_t *out);      /* elab_move.c: n, [vertical, horizontal] or [top, bottom, left, right]; false after an error */
 
 /* elab_arith.c */

@@ -170,11 +170,9 @@ Value do_pad(Elab *e, const Builtin *b, Value *v, Loc loc)
     if (!r || !pad_amounts(e, &v[1], p))
         return (Value){ 0 };
     Graph *g = e->gs->g;
-    Type   t = node_type(g, r);
-    if (t.rank != 4) {
-        elab_error(e, 266, loc, "%s takes (n, c, h, w), not %s", b->name, type_text(e, &t));
+    Type   t;
+    if (!is_pictures(e, b, r, loc, &t))
         return (Value){ 0 };
-    }
     if (!(p[0] | p[1] | p[2] | p[3]))
         return val_tensor(r);
     Type grown = t;
@@ -199,11 +197,9 @@ Value do_pad_to(Elab *e, const Builtin *b, Value *v, Loc loc)
     if (!r || !as_int(e, &v[1], "pad_to's multiple", &k))
         return (Value){ 0 };
     Graph *g = e->gs->g;
-    Type   t = node_type(g, r);
-    if (t.rank != 4) {
-        elab_error(e, 266, loc, "%s takes (n, c, h, w), not %s", b->name, type_text(e, &t));
+    Type   t;
+    if (!is_pictures(e, b, r, loc, &t))
         return (Value){ 0 };
-    }
     if (k < 1 || k > 4096) {
         elab_error(e, 265, v[1].loc, "pad_to's multiple is 1 to 4096");
         return (Value){ 0 };

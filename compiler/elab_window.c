@@ -35,11 +35,9 @@ Value do_pool(Elab *e, const Builtin *b, Value *v, Loc loc)
     if ((v[3].kind != VAL_NONE && !pad_amounts(e, &v[3], attrs + 4)) || (v[4].kind != VAL_NONE && !as_bool(e, &v[4], "ceil", &ceil_mode)))
         return (Value){ 0 };
     Graph *g = e->gs->g;
-    Type   t = node_type(g, r);
-    if (t.rank != 4) {
-        elab_error(e, 266, loc, "%s takes (n, c, h, w), not %s", b->name, type_text(e, &t));
+    Type   t;
+    if (!is_pictures(e, b, r, loc, &t))
         return (Value){ 0 };
-    }
     for (int i = 0; i < 2; i++) {
         Dim room = dim_add(g->dims, t.shape[2 + i], dim_const(g->dims, attrs[4 + 2 * i] + attrs[5 + 2 * i] - attrs[i]));
         Dim n = ceil_mode ? dim_ceildiv(g->dims, room, attrs[2 + i]) : dim_floordiv(g->dims, room, attrs[2 + i]);
