@@ -35,7 +35,7 @@ enum {
     V_PN, V_PR, V_PW,   /* pixels of a tile: images x rows x columns */
     V_PW2,         /* a second, narrower tile for the tails of rows of unknown width; 0: none, every row is covered by overlapping tiles of PW */
     V_UNROLL,      /* reduction steps an innermost round */
-    V_CHUNK,       /* rows of tiles (matmul: rows) a task */
+    V_CHUNK,       /* rows of tiles (matmul: rows; conv_dw: blocks of output channels) a task */
     V_GROUPS,      /* groups after merging small ones into dense blocks */
     V_SPLIT,       /* reduction chunks with partial sums of their own; 0 or 1: none */
     V_ROWS,        /* conv_dw: output channels a tile */

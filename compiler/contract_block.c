@@ -14,7 +14,7 @@ static const uint8_t slots[][KNOBS] = {
     [ALGO_CONV] = { V_NB + 1, V_PN + 1, V_PR + 1, V_PW + 1, V_UNROLL + 1, V_CHUNK + 1 },
     [ALGO_WINOGRAD] = { 0, 0, 0, 0, V_UNROLL + 1, V_CHUNK + 1 },
     [ALGO_NARROW] = { 0, 0, 0, V_PW + 1, 0, V_CHUNK + 1 },
-    [ALGO_DW] = { 0, 0, V_ROWS + 1, V_NB + 1, 0, 0 },
+    [ALGO_DW] = { 0, 0, V_ROWS + 1, V_NB + 1, 0, V_CHUNK + 1 },
     [ALGO_MATMUL] = { V_NB + 1, 0, V_PW + 1, 0, V_UNROLL + 1, V_CHUNK + 1 },
     [ALGO_MATMUL_LANES] = { 0 },
 };

@@ -3,9 +3,10 @@
  *   images and rows are cut into blocks (a part of a picture, or some small pictures) that stay in L2; fixed runs of blocks are chunks
  *
  * lanes over c (weights with c/groups >= V, stored with lanes over c):
- *   task = (chunk, block of output channels, block of input channels)
- *     sums[r][s][k][V] on the stack; for each block of pixels, r, tile of s, tile of k:
- *       acc[k][s] += g[k] * x[s]  over the block's pixels: PW broadcasts of g, NB vectors of x
+ *   task = (chunk, CHUNK blocks of output channels, block of input channels)
+ *     sums[block][r][s][k][V] on the stack; for each block of pixels, block of output channels, r, tile of s, tile of k:
+ *       acc[k][s] += g[k] * x[s]  over the block's pixels: ROWS broadcasts of g, NB vectors of x
+ *     Every task reads all of its chunk's x, mostly from memory; with several blocks of output channels a task that is rarer by so much.
  *
  *   Small groups: the same over a block of x that holds the groups of a block of output channels; what crosses groups is dropped.
  *
@@ -26,7 +27,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { WANT_TASKS = 16, BLOCK_BYTES = 56 << 10, MOST_TAPS = 256, MOST_SUMS = 1 << 15 };
+enum { WANT_TASKS = 16, BLOCK_BYTES = 56 << 10, MOST_TAPS = 256, MOST_SUMS = 1 << 15, TASK_CHANNELS = 64, STAYS_BYTES = 512 << 10 };
 
 /* How pixels are cut: blocks of `images` whole pictures, or of `rows` rows of one. */
 typedef struct { int64_t images, rows; } Cut;
@@ -90,6 +91,21 @@ static void pick_lanes_c(const Conv *c, const Target *t, ContractPlan *p)
             }
 }
 
+/* Sums of a block of output channels and a block of input channels. */
+static int64_t sums_of(const Conv *c, int vec) { return c->R * c->S * vec * (c->K < vec ? c->K : vec); }
+
+/* Blocks of output channels a task: as many as make TASK_CHANNELS, unless a channel block of both operands stays in L2 from task to task. */
+static int blocks_a_task(const Conv *c, int vec)
+{
+    int64_t n = TASK_CHANNELS / vec, kblocks = (c->K + vec - 1) / vec;
+    bool    known = c->N >= 0 && c->Ho >= 0 && c->Wo >= 0;
+    if (c->groups > 1 || (known && c->N * (c->H * c->W + c->Ho * c->Wo) * vec * 4 <= STAYS_BYTES))
+        return 1;
+    while (n > 1 && (n > kblocks || n * sums_of(c, vec) > MOST_SUMS))
+        n /= 2;
+    return n < 1 ? 1 : (int)n;
+}
+
 bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy)
 {
     int64_t block = c->K < p->target->vec ? c->K : p->target->vec;
@@ -98,6 +114,9 @@ bool dw_retile(const Conv *c, const ContractPlan *p, char *why, size_t nwhy)
         return snprintf(why, nwhy, "cols: at most %d taps here", c->S < 6 ? (int)c->S : 6), false;
     if (rows > block)
         return snprintf(why, nwhy, "rows: at most %d output channels here", (int)block), false;
+    int64_t most = c->groups > 1 || c->K < p->target->vec ? 1 : MOST_SUMS / sums_of(c, p->target->vec);
+    if (p->variant[V_CHUNK] > 1 && p->variant[V_CHUNK] > most)
+        return snprintf(why, nwhy, "chunk: at most %d blocks of output channels here", most > 1 ? (int)most : 1), false;
     return registers_hold(p, rows + nb - held, held, why, nwhy);
 }
 
@@ -107,8 +126,9 @@ static void plan_lanes_c(Graph *g, const Conv *c, const Target *t, ContractPlan 
     pick_lanes_c(c, t, p);
     p->variant[V_ALGO] = ALGO_DW;
     Cut     cut = cut_of(c, t->vec);
-    int64_t tasks = ((c->K + t->vec - 1) / t->vec) * ((c->Cg + t->vec - 1) / t->vec);
-    p->variant[V_SPLIT] = chunks_for(g, c, &cut, tasks);
+    int64_t kblocks = (c->K + t->vec - 1) / t->vec, cblocks = (c->Cg + t->vec - 1) / t->vec;
+    int     run = p->variant[V_CHUNK] = p->in[1].block > 1 ? blocks_a_task(c, t->vec) : 1;
+    p->variant[V_SPLIT] = chunks_for(g, c, &cut, (kblocks + run - 1) / run * cblocks);
     p->combine = p->variant[V_SPLIT] > 1;
     if (p->combine)
         p->scratch_elems = dim_scale(d, layout_size(d, 4, c->wt, &p->out), p->variant[V_SPLIT]);
@@ -286,7 +306,7 @@ typedef struct {
     Dw           dw;
     LLVMValueRef sums;             /* [r][s][k of the block][V] */
     int          kblock;           /* output channels of a block of them */
-    LLVMValueRef kb, cb, xcb;      /* of the task: blocks of output channels, of channels of the group, of channels of x */
+    LLVMValueRef kb, cb, xcb;      /* blocks of output channels (the one being added), of channels of the group, of channels of x */
 } LanesC;
 
 /* Adds the block's pixels to the sums of `rows` output channels from k0 and nb columns of taps from s0, in row r of taps. */
@@ -385,6 +405,16 @@ static void put_sums(LanesC *q, Result *result, const View *part)
     loop_end(e, &i, NULL);
 }
 
+/* The loop over the task's blocks of output channels. */
+static Loop kblock_begin(LanesC *q, LLVMValueRef all, LLVMValueRef kb0, LLVMValueRef kb1, int64_t sums)
+{
+    Emit *e = q->dw.e;
+    Loop  k = loop_begin(e, kb0, kb1, 1, 0, NULL);
+    q->kb = k.i;
+    q->sums = addr(e, all, i_mulc(e, i_sub(e, k.i, kb0), sums * e->target->vec));
+    return k;
+}
+
 void emit_dw(Emit *e, const Job *j)
 {
     const ContractPlan *p = j->p;
@@ -394,9 +424,9 @@ void emit_dw(Emit *e, const Job *j)
     Loop                t;
     LLVMValueRef        chunk, index;
     q.kblock = p->in[1].block > 1 ? vec : (int)c.K;
-    q.sums = stack_array(e, t_f32(e), (int)(c.R * c.S) * q.kblock * vec);
-    int64_t kblocks = (c.K + q.kblock - 1) / q.kblock, cblocks = (c.Cg + vec - 1) / vec;
-    q.dw = dw_begin(e, j, kblocks * cblocks, &t, &chunk, &index);
+    int64_t kblocks = (c.K + q.kblock - 1) / q.kblock, cblocks = (c.Cg + vec - 1) / vec, run = p->variant[V_CHUNK], sums = c.R * c.S * q.kblock;
+    LLVMValueRef all = stack_array(e, t_f32(e), (int)(run * sums * vec));
+    q.dw = dw_begin(e, j, (kblocks + run - 1) / run * cblocks, &t, &chunk, &index);
     Result result = { 0 };
     View   part = { 0 };
     if (q.dw.partial) {
@@ -405,15 +435,18 @@ void emit_dw(Emit *e, const Job *j)
     } else {
         result = result_of(e, p, use_buf(e, p->node, j->out, true, layout_size(e->dims, 4, c.wt, &j->out)), j->out, j->epilogue, j->ctx);
     }
-    q.kb = i_divc(e, index, cblocks);
+    LLVMValueRef kb0 = i_mulc(e, i_divc(e, index, cblocks), run), kb1 = i_min(e, i_addc(e, kb0, run), c_int(e, kblocks));
     q.cb = q.xcb = i_rem(e, index, c_int(e, cblocks));
     if (c.groups > 1)              /* all output channels of the block are of one group */
-        q.xcb = i_add(e, q.cb, i_mulc(e, i_divc(e, i_mulc(e, q.kb, q.kblock), c.K / c.groups), cblocks));
-    clear_sums(e, q.sums, c.R * c.S * q.kblock);
-    Loop b = blocks_begin(&q.dw);
+        q.xcb = i_add(e, q.cb, i_mulc(e, i_divc(e, i_mulc(e, kb0, q.kblock), c.K / c.groups), cblocks));
+    clear_sums(e, all, run * sums);
+    Loop b = blocks_begin(&q.dw), k = kblock_begin(&q, all, kb0, kb1, sums);
     add_block(&q);
+    loop_end(e, &k, NULL);
     loop_end(e, &b, NULL);
+    k = kblock_begin(&q, all, kb0, kb1, sums);
     put_sums(&q, &result, &part);
+    loop_end(e, &k, NULL);
     loop_end(e, &t, NULL);
 }
 

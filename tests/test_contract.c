@@ -500,6 +500,7 @@ static const Case conv_cases[] = {
     { OP_conv_dw, 2, 32, 9, 12, 32, 3, 3, 1, 1, 1, 1, 0 },
     { OP_conv_dw, 2, 64, 8, 8, 48, 3, 3, 1, 1, 1, 1, WIDE_IN | WIDE_OUT },
     { OP_conv_dw, 3, 32, 16, 16, 32, 4, 4, 2, 1, 1, 1, SYM_N },
+    { OP_conv_dw, 3, 17, 9, 7, 104, 3, 2, 1, 1, 1, 1, SYM | WIDE_OUT },      /* runs of output channels, the last one shorter */
     { OP_conv_dw, 2, 17, 9, 7, 33, 3, 3, 1, 1, 1, 1, SYM },
     { OP_conv_dw, 2, 20, 6, 19, 20, 1, 1, 1, 0, 1, 1, SYM },
     { OP_conv_dw, 5, 16, 4, 4, 16, 4, 4, 1, 0, 1, 1, SYM_N },
