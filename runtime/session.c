@@ -130,27 +130,28 @@ static bool made_up_items(Session *s, const TrainValue *v, Tensor *out, Status *
     return true;
 }
 
+static bool first_items(Session *s, const TrainValue *v, Tensor *out, Status *st)
+{
+    Tensor fields[4] = { 0 };
+    if (v->kind != V_DATA_FIRST)
+        return status_fail(st, "%s: only the first items of data can be used before training starts", s->path);
+    if (s->options.tests)
+        return made_up_items(s, v, out, st);
+    DataSet *set = session_data(s, v->data, st);
+    if (!set || !data_first_items(set, (int64_t)v->num, fields, st))
+        return false;
+    *out = fields[v->field];
+    for (uint32_t k = 0; k < s->model->datas.at[v->data].nfields; k++)
+        if (k != v->field)
+            tensor_free(&fields[k]);
+    return true;
+}
+
 bool session_values(Session *s, const TrainValue *args, uint32_t n, Tensor *out, Status *st)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        const TrainValue *v = &args[i];
-        Tensor            fields[4] = { 0 };
-        DataSet          *set;
-        if (v->kind != V_DATA_FIRST)
-            return status_fail(st, "%s: only the first items of data can be used before training starts", s->path);
-        if (s->options.tests) {
-            if (!made_up_items(s, v, &out[i], st))
-                return false;
-            continue;
-        }
-        set = session_data(s, v->data, st);
-        if (!set || !data_first_items(set, (int64_t)v->num, fields, st))
+    for (uint32_t i = 0; i < n; i++)
+        if (!first_items(s, &args[i], &out[i], st))
             return false;
-        out[i] = fields[v->field];
-        for (uint32_t k = 0; k < s->model->datas.at[v->data].nfields; k++)
-            if (k != v->field)
-                tensor_free(&fields[k]);
-    }
     return true;
 }
 
@@ -161,8 +162,43 @@ static Dtype stored_dtype(const Session *s, const Var *v)
     return v->dtype == DT_F32 && s->options.exec.backend == BACKEND_REFERENCE ? DT_F64 : v->dtype;
 }
 
+/* The nodes that `want` takes. */
+static bool *needed_nodes(const Graph *g, const Ref *want, uint32_t n)
+{
+    bool *needed = xmalloc(g->nodes.n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        needed[want[i]] = true;
+    for (Ref r = g->nodes.n; r-- > 1;)
+        for (int i = 0; needed[r] && i < node(g, r)->nargs; i++)
+            needed[node_arg(g, r, i)] = true;
+    return needed;
+}
+
+/* Zeros for an input that nothing needed reads, where its size is known: its data need not be there. */
+static bool unread_input(const Session *s, const GraphInput *in, Tensor *t, Status *st)
+{
+    int64_t shape[MAX_RANK];
+    for (int i = 0; i < in->rank; i++)
+        if (!dim_is_const(s->model->dims, in->shape[i], &shape[i]))
+            return false;
+    return tensor_alloc(t, in->dtype, in->rank, shape, st);
+}
+
+static bool inputs_for(Session *s, const Graph *g, const TrainValue *args, uint32_t n, const Ref *want, uint32_t nwant, Tensor *inputs, Status *st)
+{
+    bool *needed = needed_nodes(g, want, nwant), *read = xmalloc(n + 1), ok = true;
+    for (Ref r = 1; r < g->nodes.n; r++)
+        if (needed[r] && node(g, r)->op == OP_input)
+            read[node_attrs(g, r)[0]] = true;
+    for (uint32_t i = 0; i < n && ok; i++)
+        ok = (!read[i] && unread_input(s, &g->inputs.at[i], &inputs[i], st)) || first_items(s, &args[i], &inputs[i], st);
+    free(read);
+    free(needed);
+    return ok;
+}
+
 /* Runs a graph through the reference interpreter (the same bits everywhere) and puts what it writes into those variables that are wanted (NULL: all). What is written
- * takes effect at the end, so that no value depends on the order. */
+ * takes effect at the end, so that no value depends on the order. Data that only the others read is not looked at. */
 static bool evaluate_into_vars(Session *s, const Graph *g, const TrainValue *args, uint32_t nargs, const bool *wanted, Status *st)
 {
     uint32_t *var = xmalloc((g->writes.n + 1) * sizeof *var), n = 0;
@@ -178,7 +214,7 @@ static bool evaluate_into_vars(Session *s, const Graph *g, const TrainValue *arg
     }
     Tensor  *inputs = xmalloc((nargs + 1) * sizeof *inputs), *results = xmalloc((n + 1) * sizeof *results);
     RunState rs = { .rng = { s->options.seed, 0 } };
-    bool     ok = !n || (session_values(s, args, nargs, inputs, st) && interpret_traced(g, inputs, s->vars, &rs, want, n, as, results, NULL, st));
+    bool     ok = !n || (inputs_for(s, g, args, nargs, want, n, inputs, st) && interpret_traced(g, inputs, s->vars, &rs, want, n, as, results, NULL, st));
     for (uint32_t i = 0; i < n && ok; i++) {
         tensor_free(&s->vars[var[i]]);
         s->vars[var[i]] = results[i];
@@ -283,8 +319,9 @@ static bool load_weights(Session *s, int32_t net, SafeFile *f, Text *list, Statu
     for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
         if (net < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == net)
             s->ready[i] = true;
-    if (ok)
-        s->lets_done = false;
+    for (uint32_t i = 0; ok && i < s->model->vars.n; i++)
+        if (s->model->vars.at[i].kind == VAR_LET)
+            s->fresh[i] = false;
     free(items);
     arena_free(&names);
     safe_close(f);
@@ -310,48 +347,56 @@ static bool read_from_file(Session *s, uint32_t net, Status *st)
     return ok;
 }
 
-static bool graph_uses_net(const Session *s, const Graph *g, uint32_t net)
+/* Adds the variables that the wanted lets are made of; false: none is wanted. */
+static bool mark_lets(const Session *s, const bool *lets, bool *wanted)
 {
-    for (uint32_t r = 1; g && r < g->nodes.n; r++)
-        if (g->nodes.at[r].op == OP_var) {
-            const Var *v = &s->model->vars.at[node_attrs(g, r)[0]];
-            if (v->net == (int32_t)net)
-                return true;
-        }
-    return !g;
+    const Graph *g = s->model->lets;
+    Ref         *want = xmalloc((g->writes.n + 1) * sizeof *want);
+    uint32_t     n = 0;
+    for (uint32_t i = 0; i < g->writes.n; i++)
+        if (lets[g->writes.at[i].var])
+            want[n++] = g->writes.at[i].value;
+    bool *needed = needed_nodes(g, want, n);
+    for (Ref r = 1; r < g->nodes.n; r++)
+        if (needed[r] && node(g, r)->op == OP_var)
+            wanted[node_attrs(g, r)[0]] = true;
+    free(needed);
+    free(want);
+    return n > 0;
 }
 
-static bool graph_uses_lets(const Session *s, const Graph *g)
+/* wanted: of the variables; lets: those of them to be computed. */
+static bool prepare(Session *s, const bool *wanted, const bool *lets, bool any_lets, Status *st)
 {
-    for (uint32_t r = 1; g && r < g->nodes.n; r++)
-        if (g->nodes.at[r].op == OP_var && s->model->vars.at[node_attrs(g, r)[0]].kind == VAR_LET)
-            return true;
-    return !g;
+    const Model *m = s->model;
+    if (!make_vars(s, wanted, st))
+        return false;
+    for (uint32_t i = 0; i < m->vars.n; i++) {
+        int32_t net = wanted[i] ? m->vars.at[i].net : -1;
+        if (net >= 0 && !s->ready[net] && !read_from_file(s, (uint32_t)net, st))
+            return false;
+    }
+    if (any_lets && !evaluate_into_vars(s, m->lets, m->let_args, m->nlet_args, lets, st))
+        return false;
+    for (uint32_t i = 0; i < m->vars.n; i++)
+        s->fresh[i] |= lets[i];
+    return true;
 }
 
 bool session_prepare(Session *s, const Graph *used, Status *st)
 {
-    bool  lets = !s->lets_done && graph_uses_lets(s, used), *wanted = xmalloc(s->model->vars.n + 1);
+    const Model *m = s->model;
+    bool        *wanted = xmalloc(m->vars.n + 1), *lets = xmalloc(m->vars.n + 1);
+    for (uint32_t i = 0; i < m->vars.n; i++)
+        wanted[i] = !used;
     if (used)
         mark_vars(used, wanted);
-    if (lets)
-        mark_vars(s->model->lets, wanted);
-    bool ok = make_vars(s, used ? wanted : NULL, st);
+    for (uint32_t i = 0; i < m->vars.n; i++)
+        lets[i] = wanted[i] && m->vars.at[i].kind == VAR_LET && !s->fresh[i];
+    bool any_lets = mark_lets(s, lets, wanted), ok = prepare(s, wanted, lets, any_lets, st);
+    free(lets);
     free(wanted);
-    if (!ok)
-        return false;
-    for (uint32_t i = 0; i < s->model->nets.n; i++) {
-        if (s->ready[i] || !(graph_uses_net(s, used, i) || (lets && graph_uses_net(s, s->model->lets, i))))
-            continue;
-        if (!read_from_file(s, i, st))
-            return false;
-    }
-    if (lets) {
-        if (!evaluate_into_vars(s, s->model->lets, s->model->let_args, s->model->nlet_args, NULL, st))
-            return false;
-        s->lets_done = true;
-    }
-    return true;
+    return ok;
 }
 
 bool session_prepare_random(Session *s, const Graph *used, Status *st)
@@ -390,6 +435,7 @@ static void make_stores(Session *s)
         s->ready[i] = s->model->nets.at[i].from == NULL;
     s->datas = xmalloc((s->model->datas.n + 1) * sizeof *s->datas);
     s->vars = xmalloc((s->model->vars.n + 1) * sizeof *s->vars);
+    s->fresh = xmalloc(s->model->vars.n + 1);
 }
 
 static void free_stores(Session *s)
@@ -401,6 +447,7 @@ static void free_stores(Session *s)
     free(s->vars);
     free(s->datas);
     free(s->ready);
+    free(s->fresh);
 }
 
 void session_adopt(Session *s, Model *m, const Session *parent)

@@ -22,9 +22,9 @@ typedef struct {
     Model      *model;
     Tensor     *vars;              /* the variable store, one a Var; f32, or f64 with the reference backend; empty until it is needed */
     bool       *ready;             /* a net's weights: read, or meant to be random */
+    bool       *fresh;             /* a let: computed from the weights that are there */
     DataSet   **datas;             /* opened when first needed */
     uint64_t    hash;              /* of the text of all files read, std excepted */
-    bool        lets_done;
 } Session;
 
 /* Reads and checks. Variables get their initial values when they are first needed: those of a graph in session_prepare. On failure s->diags tells what is wrong with the text (then st is OK or says "N errors"). The caller closes s either way. */
@@ -37,7 +37,8 @@ int32_t session_find_net(const Session *s, const char *name, Status *st);
 bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st);   /* net NULL: all; list: every tensor that does not fit, a line each */
 bool session_write_weights(Session *s, const char *net, const char *path, Status *st);
 
-/* What must be true before a graph runs: its variables have values, files named by `from` are read (once), lets computed (once). used: only what this graph reads is required; NULL: all. */
+/* What must be true before a graph runs: its variables have values, files named by `from` are read (once), lets computed (once). used: only what this graph reads
+ * is required, data too; NULL: all. */
 bool session_prepare(Session *s, const Graph *used, Status *st);
 
 /* The same, but weights that are not there stay at their initial values: for gradient checks. */
