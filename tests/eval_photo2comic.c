@@ -1,6 +1,6 @@
 /* eval_photo2comic.c - how good is a trained photo -> comic network on scenes it has never seen?
  *
- *   eval_photo2comic GRAPH EXPORT WEIGHTS [SIZE] [GRID.png]
+ *   eval_photo2comic GRAPH EXPORT WEIGHTS [SIZE [GRID.png [NAME=VALUE]...]]
  * prints, over 200 held-out scenes, the mean absolute error (0..1) to the true comic of: the photograph itself (identity), the best 33^3 colour table
  * fitted on 400 training scenes, and the network. Exit status 0 when the network is under half of identity and under the table.
  */
@@ -51,13 +51,13 @@ static bool stylize(pastiche_program *p, const float *x, int size, float *y)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fputs("usage: eval_photo2comic GRAPH EXPORT WEIGHTS [SIZE] [GRID.png]\n", stderr);
+        fputs("usage: eval_photo2comic GRAPH EXPORT WEIGHTS [SIZE [GRID.png [NAME=VALUE]...]]\n", stderr);
         return 2;
     }
     int               size = argc > 4 ? atoi(argv[4]) : 64;
     size_t            area = (size_t)size * (size_t)size, n = 3 * area;
     char             *text = NULL;
-    pastiche_model   *m = pastiche_load(argv[1], NULL, &text);
+    pastiche_model   *m = pastiche_load(argv[1], &(pastiche_options){ .set = argc > 6 ? (const char *const *)argv + 6 : NULL }, &text);
     pastiche_program *p = NULL;
     if (!m || !pastiche_read_weights(m, NULL, argv[3]) || !(p = pastiche_compile(m, argv[2]))) {
         fprintf(stderr, "%s\n", m ? pastiche_error(m) : text);
