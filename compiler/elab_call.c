@@ -181,6 +181,12 @@ Value call_fn(Elab *e, Decl *d, const Call *c)
 
 /* ---- layers ---- */
 
+/* A weight hook, such as spectral: a layer from one tensor, called w, to another. */
+static bool through_weights(const Decl *d)
+{
+    return d->item->params.n == 1 && !strcmp(d->item->params.at[0].name, "w");
+}
+
 Value make_layer(Elab *e, Decl *d, const Call *c)
 {
     const Params *p = &d->item->mparams;
@@ -207,6 +213,12 @@ Value make_layer(Elab *e, Decl *d, const Call *c)
         if (p->at[i].is_module && l->args[i].kind != VAL_MODULE && l->args[i].kind != VAL_LAYER && l->args[i].kind != VAL_FN && l->args[i].kind != VAL_BUILTIN &&
             l->args[i].kind != VAL_NONE) {
             elab_error(e, 346, l->args[i].loc, "%s: '%s' must be a layer, not %s", what, p->at[i].name, describe(e, &l->args[i]));
+            ok = false;
+        }
+        if (slot[i] >= 0 && p->at[i].deflt && p->at[i].deflt->kind == E_NUM && (l->args[i].kind == VAL_LAYER || l->args[i].kind == VAL_MODULE)) {
+            Diag *g = elab_error(e, 357, l->args[i].loc, "%s: '%s' must be a number, not %s", what, p->at[i].name, describe(e, &l->args[i]));
+            if (through_weights(d))
+                diag_hint(e->d, g, "It goes into the layer: %s(..., via: %s())", l->args[i].kind == VAL_LAYER ? l->args[i].layer->decl->name : l->args[i].decl->name, d->name);
             ok = false;
         }
         ok = ok && l->args[i].kind != VAL_NONE;
