@@ -53,7 +53,8 @@ pastiche_model *pastiche_load(const char *path, const pastiche_options *options,
 void            pastiche_free(pastiche_model *m);             /* frees its programs too; NULL is fine */
 const char     *pastiche_error(const pastiche_model *m);      /* of the last call that failed; "" before; good until the next call */
 
-/* Weights as safetensors. net NULL: a training run's file or one saved by pastiche_write_weights, all nets. Missing, extra and misshapen tensors are listed by name. */
+/* Weights as safetensors. net NULL: a training run's file or one saved by pastiche_write_weights: the nets that it has anything of.
+ * Missing, extra and misshapen tensors of those are listed by name. */
 bool pastiche_read_weights(pastiche_model *m, const char *net, const char *path);
 bool pastiche_write_weights(pastiche_model *m, const char *net, const char *path);
 bool pastiche_has_net(const pastiche_model *m, const char *net);
@@ -74,9 +75,9 @@ typedef struct { pastiche_dtype dtype; int rank; int64_t shape[PASTICHE_MAX_RANK
 pastiche_info     pastiche_input_info(const pastiche_program *p, int i);
 pastiche_info     pastiche_output_info(const pastiche_program *p, int i);
 
-/* The name of a net that this program reads and that has neither a `from` file nor a place in `given` ("G,D," or "*," for all); NULL: none is missing. Weights that were
- * never read are the initial, random ones: a result made with them means nothing. */
-const char *pastiche_missing_weights(const pastiche_program *p, const char *given);
+/* The name of a net that this program reads and whose weights were neither read, trained here, nor said to be random, and that has no `from` file; NULL: none is missing.
+ * A result made with initial, random weights means nothing. */
+const char *pastiche_missing_weights(const pastiche_program *p);
 
 /* Runs: inputs in the order of the file (an integer input is a rank-0 tensor). outputs[i].data is new, the caller's to free(). A step updates the model's weights. */
 bool pastiche_run(pastiche_program *p, const pastiche_tensor *inputs, int n, pastiche_tensor *outputs);

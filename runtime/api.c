@@ -112,7 +112,7 @@ bool pastiche_random_weights(pastiche_model *m, const char *net)
     m->st = (Status){ 0 };
     int32_t i = session_find_net(&m->session, net, &m->st);
     if (i >= 0)
-        m->session.ready[i] = true;
+        m->session.ready[i] = m->session.given[i] = true;
     return i >= 0;
 }
 
@@ -223,23 +223,14 @@ pastiche_info pastiche_output_info(const pastiche_program *p, int i)
     return info;
 }
 
-static bool listed(const char *given, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *p = given; *p; p += strcspn(p, ","), p += *p == ',')
-        if (*p == '*' || (!strncmp(p, name, len) && p[len] == ','))
-            return true;
-    return false;
-}
-
-const char *pastiche_missing_weights(const pastiche_program *p, const char *given)
+const char *pastiche_missing_weights(const pastiche_program *p)
 {
     const Model *m = p->m->session.model;
     for (uint32_t r = 1; r < p->graph->nodes.n; r++) {
         if (p->graph->nodes.at[r].op != OP_var)
             continue;
         const Var *v = &m->vars.at[node_attrs(p->graph, r)[0]];
-        if (v->net < 0 || m->nets.at[v->net].from || listed(given, m->nets.at[v->net].name))
+        if (v->net < 0 || m->nets.at[v->net].from || p->m->session.given[v->net])
             continue;
         return m->nets.at[v->net].name;
     }
@@ -313,6 +304,8 @@ bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_op
     }
     m->weights++;
     bool   ok = train_run(&m->session, name, &o, &r, &m->st);
+    for (uint32_t i = 0; i < m->session.model->nets.n; i++)
+        m->session.given[i] = true;
     Status again = { 0 };
     for (uint32_t i = 0; i < m->programs.n; i++) {
         pastiche_program *p = m->programs.at[i];

@@ -55,7 +55,7 @@ int  check_memory(const Given *g, const Session *s);             /* cli_memory.c
 struct pastiche_model;
 bool weights_name_net(const char *text, char net[128], const char **path);      /* --weights [NET=]FILE|random: the net, if one is named, and what comes after */
 bool read_weights_of(struct pastiche_model *m, const char *net, const char *path);          /* net NULL: the file's own names say whose; path "random": none are read */
-int read_given_weights(struct pastiche_model *m, const Given *g, Text *given);   /* --weights; `given` (may be NULL) lists the nets that got some */
+int read_given_weights(struct pastiche_model *m, const Given *g);                /* --weights; the exit status */
 
 struct pastiche_model *open_model(const Given *g, int *status);                  /* of words[0], diagnostics printed. NULL: complaints were printed and *status is set */
 struct pastiche_model *open_model_file(const Given *g, const char *path, bool settings, int *status);   /* settings: with --set and --data */
@@ -69,6 +69,7 @@ int command_show(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_weights(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_bench(int argc, char **argv);

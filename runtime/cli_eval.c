@@ -23,8 +23,8 @@ enum { PIXELS_AT_ONCE = 1 << 19 };     /* of pictures in one run of the network 
 
 /* ---- weights ---- */
 
-/* NET=FILE goes to whichever of the files has that net, FILE alone to the export's. `given`: nets of the export's that got some. */
-static int give_weights(Eval *e, Text *given)
+/* NET=FILE goes to whichever of the files has that net, FILE alone to the export's. */
+static int give_weights(Eval *e)
 {
     for (int i = 0; e->g->weights[i]; i++) {
         char        net[128];
@@ -35,7 +35,6 @@ static int give_weights(Eval *e, Text *given)
                 return complain("--weights %s: say which net's they are, for example --weights perceptual=%s", e->g->weights[i], e->g->weights[i]);
             if (!read_weights_of(e->m, NULL, path))
                 return complain("%s", pastiche_error(e->m));
-            text_add(given, "*,");
             continue;
         }
         pastiche_model *both[] = { e->m, e->look };
@@ -48,7 +47,6 @@ static int give_weights(Eval *e, Text *given)
         }
         if (!taken)
             return complain("--weights %s: neither the export's file nor the features' has a net '%s'", e->g->weights[i], net);
-        text_addf(given, "%s,", net);
     }
     return 0;
 }
@@ -68,7 +66,7 @@ static int open_real(Eval *e)
     return !open_session(e->g, false, &e->session) || !pictures_of_data(&e->real, &e->session, real, count);
 }
 
-static int open_fake(Eval *e, const char *given)
+static int open_fake(Eval *e)
 {
     int64_t count = e->real.n;
     number_option(e->g, "--count", 1, 1000000, &count);
@@ -77,7 +75,7 @@ static int open_fake(Eval *e, const char *given)
     pastiche_program *p = pastiche_compile(e->m, e->g->words[1]);
     if (!p)
         return complain("%s", pastiche_error(e->m));
-    const char *missing = pastiche_missing_weights(p, given);
+    const char *missing = pastiche_missing_weights(p);
     if (missing)
         return complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
     if (pastiche_outputs(p) < 1)
@@ -408,7 +406,6 @@ int command_eval(int argc, char **argv)
     if (status >= 0)
         return status;
     static Eval e;
-    Text        given = { 0 };
     e = (Eval){ .g = &g };
     status = check_words(&g);
     if (status == 0 && g.nwords) {
@@ -423,12 +420,11 @@ int command_eval(int argc, char **argv)
     if (status == 0 && look)
         status = open_look(&e);
     if (status == 0)
-        status = give_weights(&e, &given);
+        status = give_weights(&e);
     if (status == 0)
-        status = open_fake(&e, given.n ? given.at : "");
+        status = open_fake(&e);
     if (status == 0)
         status = option_given(&g, "--pairs") ? compare_pairs(&e) : compare_sets(&e);
-    text_free(&given);
     pictures_free(&e.real);
     pictures_free(&e.fake);
     session_close(&e.session);

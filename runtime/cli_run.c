@@ -5,7 +5,7 @@
 #include "cli_input.h"
 #include "npy.h"
 
-/* ---- weights: FILE, NET=FILE, NET=random; net names that got some are noted in `given` ---- */
+/* ---- weights: FILE, NET=FILE, NET=random ---- */
 
 bool weights_name_net(const char *text, char net[128], const char **path)
 {
@@ -19,7 +19,7 @@ bool read_weights_of(pastiche_model *m, const char *net, const char *path)
     return net && !strcmp(path, "random") ? pastiche_random_weights(m, net) : pastiche_read_weights(m, net, path);
 }
 
-int read_given_weights(pastiche_model *m, const Given *g, Text *given)
+int read_given_weights(pastiche_model *m, const Given *g)
 {
     for (int i = 0; g->weights[i]; i++) {
         char        net[128];
@@ -27,8 +27,6 @@ int read_given_weights(pastiche_model *m, const Given *g, Text *given)
         bool        named = weights_name_net(g->weights[i], net, &path);
         if (!read_weights_of(m, named ? net : NULL, path))
             return complain("%s", pastiche_error(m));
-        if (given)
-            text_addf(given, "%s,", named ? net : "*");
     }
     return 0;
 }
@@ -172,13 +170,12 @@ int command_run(int argc, char **argv)
     pastiche_model *m = open_model(&g, &status);
     if (!m)
         return status;
-    Text              given = { 0 };
     pastiche_program *p = NULL;
-    status = read_given_weights(m, &g, &given);
+    status = read_given_weights(m, &g);
     if (status == 0 && !(p = pastiche_compile(m, g.words[1])))
         status = complain("%s", pastiche_error(m));
     if (status == 0) {
-        const char  *missing = pastiche_missing_weights(p, given.n ? given.at : "");
+        const char  *missing = pastiche_missing_weights(p);
         int          n = pastiche_inputs(p), folder = -1;
         const char **texts = xmalloc(((size_t)n + 1) * sizeof *texts);
         if (!out && !all_numbers(p))
@@ -194,7 +191,6 @@ int command_run(int argc, char **argv)
             status = folder >= 0 ? run_folder(m, p, texts, folder, count, out) : run_once(m, p, texts, count, out, NULL);
         free(texts);
     }
-    text_free(&given);
     pastiche_free(m);
     return status;
 }

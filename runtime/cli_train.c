@@ -37,7 +37,7 @@ int command_train(int argc, char **argv)
     pastiche_model *m = open_model(&g, &status);
     if (!m)
         return status;
-    status = read_given_weights(m, &g, NULL);
+    status = read_given_weights(m, &g);
     if (status == 0) {
         pastiche_train_options to = { .steps = steps, .seconds = 60 * minutes, .out = option_value(&g, "--out"), .resume = option_value(&g, "--resume"), .overwrite = option_given(&g, "--overwrite"), .progress = option_given(&g, "--quiet") ? NULL : stdout };
         bool                   stopped = false;

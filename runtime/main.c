@@ -10,6 +10,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *us
     { "check", command_check, "FILE [--json]", "check a file and show its networks, layer by layer" },
     { "train", command_train, "FILE [TRAIN] [--steps N] [--out DIR] [--resume DIR] ...", "train as a train block says" },
     { "run", command_run, "FILE EXPORT [[NAME=]INPUT]... -o OUT [--weights FILE] ...", "run an export on pictures, arrays or numbers" },
+    { "weights", command_weights, "FILE [NET] --weights RUN -o OUT.safetensors", "take a net's weights out of a run's, to go with an export" },
     { "models", command_models, "[--json]", "networks that come trained: pastiche run NAME photo.jpg -o out.png" },
     { "eval", command_eval, "[FILE EXPORT [[NAME=]INPUT]...] --real FOLDER [--fake FOLDER] ...", "measure pictures against true ones" },
     { "test", command_test, "FILE", "run a file's test blocks" },

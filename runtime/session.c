@@ -286,6 +286,32 @@ static bool names_nets(const Session *s, const SafeFile *f)
     return f->n > 0 && with == f->n;
 }
 
+/* A file with some nets' weights leaves the others as they are. */
+static bool has_none_of(const Session *s, const SafeFile *f, uint32_t net)
+{
+    const char *name = s->model->nets.at[net].name;
+    size_t      len = strlen(name);
+    for (uint32_t i = 0; i < f->n; i++)
+        if (!strncmp(f->tensors[i].name, name, len) && f->tensors[i].name[len] == '.')
+            return false;
+    return true;
+}
+
+/* Of the items of all nets, those of nets that the file has anything of. */
+static uint32_t leave_out(const Session *s, const SafeFile *f, SafeItem *items, uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < s->model->nets.n; k++) {
+            size_t len = strlen(s->model->nets.at[k].name);
+            if (!strncmp(items[i].name, s->model->nets.at[k].name, len) && items[i].name[len] == '.' && !has_none_of(s, f, k)) {
+                items[kept++] = items[i];
+                break;
+            }
+        }
+    return kept;
+}
+
 /* A net that another graph file calls otherwise: where every tensor's name begins with one segment ("P.") and none is an item's, items are looked for under that.
  * Items' new names are in `arena`. */
 static void take_other_name(const SafeFile *f, const char *net, SafeItem *items, uint32_t n, Arena *arena)
@@ -314,11 +340,13 @@ static bool load_weights(Session *s, int32_t net, SafeFile *f, Text *list, Statu
         snprintf(strip, sizeof strip, "%s.", named);
     if (items && net >= 0)
         take_other_name(f, named, items, n, &names);
-    bool part = is_checkpoint(f) || (net >= 0 && names_nets(s, f));
+    bool part = is_checkpoint(f) || (net >= 0 && names_nets(s, f)), some = net < 0 && (part || names_nets(s, f));
+    if (items && some)
+        n = leave_out(s, f, items, n);
     bool ok = items && safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
     for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
-        if (net < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == net)
-            s->ready[i] = true;
+        if (net < 0 ? !s->model->nets.at[i].frozen && !(some && has_none_of(s, f, i)) : (int32_t)i == net)
+            s->ready[i] = s->given[i] = true;
     for (uint32_t i = 0; ok && i < s->model->vars.n; i++)
         if (s->model->vars.at[i].kind == VAR_LET)
             s->fresh[i] = false;
@@ -435,6 +463,7 @@ static void make_stores(Session *s)
         s->ready[i] = s->model->nets.at[i].from == NULL;
     s->datas = xmalloc((s->model->datas.n + 1) * sizeof *s->datas);
     s->vars = xmalloc((s->model->vars.n + 1) * sizeof *s->vars);
+    s->given = xmalloc(s->model->nets.n + 1);
     s->fresh = xmalloc(s->model->vars.n + 1);
 }
 
@@ -447,6 +476,7 @@ static void free_stores(Session *s)
     free(s->vars);
     free(s->datas);
     free(s->ready);
+    free(s->given);
     free(s->fresh);
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     Model      *model;
     Tensor     *vars;              /* the variable store, one a Var; f32, or f64 with the reference backend; empty until it is needed */
     bool       *ready;             /* a net's weights: read, or meant to be random */
+    bool       *given;             /* a net's weights: from a file named by the user, trained here, or random on purpose */
     bool       *fresh;             /* a let: computed from the weights that are there */
     DataSet   **datas;             /* opened when first needed */
     uint64_t    hash;              /* of the text of all files read, std excepted */

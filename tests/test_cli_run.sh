@@ -140,6 +140,21 @@ END
     expect 0 "$pastiche" train "$mini" --backend "$backend" --steps 3 --quiet --out "$work/trained"
     expect 0 run sample normal:7 -o "$work/w.npy" --weights "$work/trained/weights.safetensors"
     expect 0 run sample normal:7 -o "$work/v.npy" --weights "G_avg=$work/trained/weights.safetensors"
+
+    # ---- one net's part of them, in a file of its own ----
+    expect 0 "$pastiche" weights "$mini" G_avg --weights "$work/trained/weights.safetensors" -o "$work/part.safetensors"
+    expect 0 run sample normal:7 -o "$work/p.npy" --weights "$work/part.safetensors"
+    [ "$backend" = reference ] || same "$work/p.npy" "$work/w.npy"          # that one's file is in float64
+    expect 1 run judge 0.5 -o "$work/p.npy" --weights "$work/part.safetensors"
+    says "net 'D' has no weights"
+    expect 1 "$pastiche" weights "$mini" D --weights "$work/part.safetensors" -o "$work/none.safetensors"
+    says "part.safetensors has no weights of net 'D'"
+    expect 1 "$pastiche" weights "$mini" G_av --weights "$work/part.safetensors" -o "$work/none.safetensors"
+    says "Did you mean 'G_avg'?"
+    expect 2 "$pastiche" weights "$mini" G_avg --weights "$work/part.safetensors"
+    says "say where the weights go"
+    expect 2 "$pastiche" weights "$mini" G_avg -o "$work/none.safetensors"
+    says "say whose weights"
     same "$work/w.npy" "$work/v.npy"
     expect 1 run sample normal:7 -o "$work/w.npy" --weights "G_avg=$work/nowhere.safetensors"
     says "$work/nowhere.safetensors"
