@@ -60,11 +60,12 @@ bool pastiche_write_weights(pastiche_model *m, const char *net, const char *path
 bool pastiche_has_net(const pastiche_model *m, const char *net);
 bool pastiche_random_weights(pastiche_model *m, const char *net);      /* says that the initial values are meant; needed for a net that has `from` and no file */
 
-/* A parameter or state by its path, e.g. "G.head.weight": a new tensor whose data is the caller's to free(). set: shapes must agree. */
+/* A parameter or state by its path, e.g. "G.head.weight": a new tensor whose data is the caller's to free(). set: copies; shapes must agree. */
 bool pastiche_get(pastiche_model *m, const char *name, pastiche_tensor *out);
 bool pastiche_set(pastiche_model *m, const char *name, const pastiche_tensor *value);
 
-/* Compiles an export or a step; the model owns the program. Sizes written as names (N, H, W) are free at each run: another picture size compiles nothing. */
+/* Compiles an export or a step; the model owns the program, which serves until the model is freed, also after training. Sizes written as names (N, H, W) are free at
+ * each run: another picture size compiles nothing. Below, i counts from 0 in the order of the file and must be in range; names are good until the model is trained or freed. */
 pastiche_program *pastiche_compile(pastiche_model *m, const char *export_or_step);
 int               pastiche_inputs(const pastiche_program *p);
 int               pastiche_outputs(const pastiche_program *p);
