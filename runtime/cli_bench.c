@@ -53,7 +53,7 @@ bool bench_inputs(Bench *b, const Given *given, bool symbolic)
 static bool bench_compile(Bench *b)
 {
     Status st = { 0 };
-    b->p = program_new_for(b->s.model, b->g, &b->s.options.exec, b->g->writes.n ? b->inputs : NULL, &st);
+    b->p = program_new_as_used(b->s.model, b->g, &b->s.options.exec, b->inputs, &st);
     if (!b->p)
         complain("%s", st.message);
     return b->p != NULL;

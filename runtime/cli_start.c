@@ -52,7 +52,7 @@ int run_start_probe(const Given *given)
     Tensor *inputs = xmalloc(((g ? g->inputs.n : 0) + 1) * sizeof *inputs);
     ok = ok && zero_inputs(given, g, inputs, &st);
     from = clock_seconds();
-    Program *p = ok ? program_new_for(s.model, g, &s.options.exec, g->writes.n ? inputs : NULL, &st) : NULL;
+    Program *p = ok ? program_new_as_used(s.model, g, &s.options.exec, inputs, &st) : NULL;
     compile = clock_seconds() - from;
     ok = p && program_ready(p, inputs, s.vars, &st);
     if (ok)

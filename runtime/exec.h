@@ -38,6 +38,9 @@ Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st)
 /* first: the inputs of the first pass (their shapes), or NULL. A step that is trained gets the algorithms that suit that batch; it computes any other as well. An export
  * without `first` is compiled for one item and for many where they ask for different algorithms, and each pass takes what suits it. */
 Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st);
+
+/* As train and run make it: a step for the sizes of its first inputs, an export for any. */
+Program *program_new_as_used(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, Status *st);
 void     program_free(Program *p);
 
 /* inputs[i] matches g->inputs (IN_INT: a rank-0 tensor holding the number). vars[] is the model's variable store, one Tensor a Var, f32 (or f64 with the reference

@@ -111,6 +111,11 @@ static bool make_single(Program *p, const Model *m, Status *st)
 
 Program *program_new(const Model *m, Graph *g, const ExecOptions *o, Status *st) { return program_new_for(m, g, o, NULL, st); }
 
+Program *program_new_as_used(const Model *m, Graph *g, const ExecOptions *o, const Tensor *inputs, Status *st)
+{
+    return program_new_for(m, g, o, g->writes.n ? inputs : NULL, st);
+}
+
 Program *program_new_for(const Model *m, Graph *g, const ExecOptions *o, const Tensor *first, Status *st)
 {
     if (!g->sources && m)
