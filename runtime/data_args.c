@@ -41,6 +41,16 @@ static bool whole(const DataArg *a, int64_t lo, int64_t hi, int64_t *v)
     return true;
 }
 
+/* The sides of windows that a random crop is scaled from: random_crop(256, [192, 384]). */
+static bool crop_sides(const DataArg *a, Crop *c)
+{
+    int64_t lo, hi;
+    if (a->kind != ARG_LIST || a->nitems != 2 || !whole(&a->items[0], 1, MAX_SIDE, &lo) || !whole(&a->items[1], 1, MAX_SIDE, &hi) || lo > hi)
+        return false;
+    c->lo = (int)lo, c->hi = (int)hi;
+    return true;
+}
+
 /* random_crop(256), center_crop(178), hflip(0.5). Where a crop stands relative to the resize follows from its size: see picture_prepare. */
 static bool parse_augment(Parse *p, const DataArg *list)
 {
@@ -56,7 +66,7 @@ static bool parse_augment(Parse *p, const DataArg *list)
         while (a->kind == ARG_CALL && k < COUNT(names) && strcmp(a->str, names[k]))
             k++;
         if (a->kind != ARG_CALL || k == COUNT(names)) {
-            Diag *g = wrong(p, a->loc, "augment", "a list of random_crop(n), center_crop(n) and hflip(p)");
+            Diag *g = wrong(p, a->loc, "augment", "a list of random_crop(n), random_crop(n, [a, b]), center_crop(n) and hflip(p)");
             const char *near = a->str ? nearest_word(a->str, names, COUNT(names)) : NULL;
             if (near)
                 diag_hint(p->d, g, "Did you mean '%s'?", near);
@@ -68,15 +78,20 @@ static bool parse_augment(Parse *p, const DataArg *list)
             p->c->hflip = a->items[0].num;
             continue;
         }
-        if (a->nitems != 1 || !whole(&a->items[0], 1, MAX_SIDE, &n))
-            return wrong(p, a->loc, names[k], "given a size in pixels, for example random_crop(64)"), false;
+        Crop crop = { k ? CROP_CENTER : CROP_RANDOM, 0, 0, 0 };
+        if (!a->nitems || a->nitems > 2 || !whole(&a->items[0], 1, MAX_SIDE, &n) || (a->nitems == 2 && (k || !crop_sides(&a->items[1], &crop))))
+            return wrong(p, a->loc, names[k], k ? "given a size in pixels: center_crop(64)" : "given a size in pixels, random_crop(64), and perhaps the sides of windows to scale to it: random_crop(64, [48, 96])"),
+                   false;
+        crop.n = (int)n;
         if (ncrops == 2)
             return wrong(p, a->loc, "augment", "at most one crop before the resize and one after it"), false;
-        crops[ncrops++] = (Crop){ k ? CROP_CENTER : CROP_RANDOM, (int)n };
+        crops[ncrops++] = crop;
     }
     for (int i = 0; i < ncrops; i++) {
         int64_t  side = p->c->size[0] < p->c->size[1] ? p->c->size[0] : p->c->size[1];
         Crop    *to = side && crops[i].n > side ? &p->c->before : &p->c->after;
+        if (to == &p->c->before && crops[i].hi)
+            return wrong(p, list->loc, "augment", "a crop of windows of several sizes is taken after the resize: no larger than size"), false;
         if (to->kind)
             return wrong(p, list->loc, "augment", "at most one crop before the resize (larger than size) and one after it"), false;
         *to = crops[i];

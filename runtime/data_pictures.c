@@ -6,7 +6,8 @@
  * `size` alone covers: the picture is scaled, antialiased, until it just covers size x size, and its middle is cut out (torchvision: Resize(size), CenterCrop(size));
  * fit: "stretch" scales both sides to `size` exactly. A crop larger than `size` is taken before the resize (CelebA: center_crop(178) to 64), any other after it
  * (CycleGAN: size: 286, random_crop(256)); then the resize does not cut. Without `size`, pictures smaller than the crop are enlarged to it.
- * When a random crop comes first, the resize is part of picture_finish and the decoded picture is what is cached.
+ * When a random crop comes first, the resize is part of picture_finish and the decoded picture is what is cached. random_crop(256, [192, 384]) after it takes windows of
+ * 192 to 384 pixels, every side as likely, and scales them to 256.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -73,20 +74,35 @@ bool picture_prepare(const DataConfig *c, Image *im, Status *st)
     return (!c->before.kind || crop_square(im, c->before.n, NULL, 0, st)) && resize_to(c, im, st);
 }
 
+static bool copy_of(const Image *im, Image *copy, Status *st)
+{
+    size_t bytes = (size_t)im->w * (size_t)im->h * (size_t)im->channels;
+    *copy = *im;
+    copy->px = malloc(bytes);
+    if (!copy->px)
+        return status_fail(st, "out of memory for a picture of %d x %d", im->w, im->h);
+    memcpy(copy->px, im->px, bytes);
+    return true;
+}
+
+/* A window of a drawn side at a drawn place, scaled to the crop's size. */
+static bool crop_scaled(const DataConfig *c, Image *im, const Draw *d, Status *st)
+{
+    int side = c->after.lo + pick(c->after.hi - c->after.lo, d, 5);
+    return crop_square(im, side, d, 2, st) && image_resize(im, c->after.n, c->after.n, c->filter, st);
+}
+
 bool picture_finish(const DataConfig *c, const Image *im, const Draw *d, float *out, Status *st)
 {
     Image        work = { 0 };
     const Draw  *dice = d->plain ? NULL : d;
     const Image *from = im;
     int64_t      h, w;
-    if (c->before.kind == CROP_RANDOM) {
-        size_t bytes = (size_t)im->w * (size_t)im->h * (size_t)im->channels;
-        work = *im;
-        work.px = malloc(bytes);
-        if (!work.px)
-            return status_fail(st, "out of memory for a picture of %d x %d", im->w, im->h);
-        memcpy(work.px, im->px, bytes);
-        if (!crop_square(&work, c->before.n, dice, 0, st) || !resize_to(c, &work, st)) {
+    bool         before = c->before.kind == CROP_RANDOM, scaled = c->after.hi && dice;
+    if (before || scaled) {
+        bool ok = copy_of(im, &work, st);
+        ok = ok && (!before || (crop_square(&work, c->before.n, dice, 0, st) && resize_to(c, &work, st))) && (!scaled || crop_scaled(c, &work, d, st));
+        if (!ok) {
             image_free(&work);
             return false;
         }
@@ -328,7 +344,7 @@ _Static_assert(ALPHA_DROP == 3 && FIT_STRETCH == 1 && FILTER_BICUBIC == 2, "word
     { "fit",      ARG_IS_WORD,    AT(fit),      false, 0, 0,         fits,    "cover",    "how another shape is fitted" },           \
     { "filter",   ARG_IS_WORD,    AT(filter),   false, 0, 0,         filters, "bilinear", "of the antialiased resize" }
 #define SET_ARGS                                                                                                        \
-    { "augment",  ARG_IS_AUGMENT, 0,            false, 0, 0,         NULL,    "[]",       "random_crop(n), center_crop(n), hflip(p)" }, \
+    { "augment",  ARG_IS_AUGMENT, 0,            false, 0, 0,         NULL,    "[]",       "random_crop(n), random_crop(n, [a, b]), center_crop(n), hflip(p)" }, \
     { "batch",    ARG_IS_INT,     AT(batch),    false, 1, MAX_BATCH, NULL,    "1",        "items a batch" },                         \
     { "shuffle",  ARG_IS_BOOL,    AT(shuffle),  false, 0, 0,         NULL,    "false",    "a new order each epoch" }
 

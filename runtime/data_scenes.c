@@ -115,7 +115,7 @@ static const ArgSpec scenes_args[] = {
     { "start",   ARG_IS_INT,     AT(start),   false, 0, MAX_ITEMS, NULL, "0",      "number of the first scene" },
     { "look",    ARG_IS_WORD,    AT(look),    false, 0, 0,         looks, "both",   "how they look; photo or comic alone is one field" },
     { "range",   ARG_IS_RANGE,   AT(range),   false, 0, 0,         NULL, "[0, 1]", "what black and white map to" },
-    { "augment", ARG_IS_AUGMENT, 0,           false, 0, 0,         NULL, "[]",     "random_crop(n), center_crop(n), hflip(p)" },
+    { "augment", ARG_IS_AUGMENT, 0,           false, 0, 0,         NULL, "[]",     "random_crop(n), random_crop(n, [a, b]), center_crop(n), hflip(p)" },
     { "batch",   ARG_IS_INT,     AT(batch),   false, 1, MAX_BATCH, NULL, "1",      "items a batch" },
     { "shuffle", ARG_IS_BOOL,    AT(shuffle), false, 0, 0,         NULL, "false",  "a new order each epoch" },
 };

@@ -11,7 +11,7 @@
 enum { MAX_FIELDS = 4, MAX_SIDE = IMAGE_MAX_SIDE, MAX_BATCH = 1 << 16, MAX_ITEMS = INT32_MAX };
 
 typedef enum { CROP_NONE, CROP_CENTER, CROP_RANDOM } CropKind;
-typedef struct { CropKind kind; int n; } Crop;             /* n x n pixels */
+typedef struct { CropKind kind; int n, lo, hi; } Crop;     /* n x n pixels; hi: scaled to that from a window of lo to hi */
 typedef enum { FIT_COVER, FIT_STRETCH } Fit;
 typedef enum { SPLIT_ANY, SPLIT_TRAIN, SPLIT_TEST } Split;
 typedef enum { AS_F32, AS_I32 } NpyAs;

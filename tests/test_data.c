@@ -108,6 +108,12 @@ static void test_describe(void)
     wrong("images", 543, "'size' is given twice", NULL, ARGS(str(NULL, "d"), num("size", 8), num("size", 9)));
     DataArg typo[] = { call("hflp", &flip) };
     wrong("images", 542, "'augment' must be", "'hflip'", ARGS(str(NULL, "d"), num("size", 8), list("augment", typo, 1)));
+    DataArg sides[] = { num(NULL, 10), num(NULL, 30) }, turned[] = { num(NULL, 30), num(NULL, 10) }, zoom[] = { num(NULL, 20), list(NULL, sides, 2) }, bad[] = { num(NULL, 20), list(NULL, turned, 2) };
+    DataArg scaled[] = { call("random_crop", zoom) }, wrong_way[] = { call("random_crop", bad) }, centred[] = { call("center_crop", zoom) };
+    scaled[0].nitems = wrong_way[0].nitems = centred[0].nitems = 2;
+    wrong("images", 542, "random_crop(64, [48, 96])", NULL, ARGS(str(NULL, "d"), num("size", 64), list("augment", wrong_way, 1)));
+    wrong("images", 542, "center_crop(64)", NULL, ARGS(str(NULL, "d"), num("size", 64), list("augment", centred, 1)));
+    wrong("images", 542, "after the resize", NULL, ARGS(str(NULL, "d"), num("size", 16), list("augment", scaled, 1)));
     wrong("npy", 544, "/nowhere/x.npy", NULL, ARGS(str(NULL, "/nowhere/x.npy")));
     wrong("scenes", 543, "'size' must be one number from 8", NULL, ARGS(num("size", 4)));
     Text manual = { 0 };
@@ -252,6 +258,32 @@ static void test_order(void)
     s = open_set(&m, 8, NULL, &st);
     const Tensor *t = data_next(s, &st);
     CHECK(t && hash_of(t) != hashes[0], "another seed, another batch");
+    data_close(s), unmake(&m);
+}
+
+/* Windows of several sides scaled to one: the slope of a ramp tells the side. */
+static void test_scaled_crops(void)
+{
+    Made    m;
+    Status  st = { 0 };
+    DataArg sides[] = { num(NULL, 10), num(NULL, 50) }, zoom[] = { num(NULL, 20), list(NULL, sides, 2) }, keep[] = { call("random_crop", zoom) };
+    float   least = 1e9f, most = 0;
+    keep[0].nitems = 2;
+    write_picture("ramp.png", 10, 60, 60);
+    make(&m, "ramp", "images", ARGS(str(NULL, "ramp.png"), num("size", 60), list("augment", keep, 1), list("range", (DataArg[]){ num(NULL, 0), num(NULL, 255) }, 2)));
+    DataSet *s = data_open(&m.data, tmp, NULL, 3, NULL, &st);
+    CHECK(s != NULL, "%s", st.message);
+    for (int i = 0; s && i < 60; i++) {
+        const Tensor *t = data_next(s, &st);
+        CHECK(t && t->shape[2] == 20 && t->shape[3] == 20 && at(t, 0, 0, 7, 7) == 10, "%s", st.message);
+        float across = (at(t, 0, 1, 9, 15) - at(t, 0, 1, 9, 5)) / 10 / 3 * 20, down = (at(t, 0, 2, 15, 9) - at(t, 0, 2, 5, 9)) / 10 / 3 * 20;
+        CHECK(fabsf(across - down) < 1 && across > 9 && across < 51, "a window of %g x %g", (double)across, (double)down);
+        least = fminf(least, across), most = fmaxf(most, across);
+    }
+    CHECK(least < 15 && most > 45, "windows of %g to %g", (double)least, (double)most);
+    Tensor first[1];
+    CHECK(s && data_first_items(s, 1, first, &st) && at(first, 0, 1, 0, 19) - at(first, 0, 1, 0, 0) == 57 && at(first, 0, 1, 0, 0) == 60, ".first is the middle, as it is");
+    tensor_free(first);
     data_close(s), unmake(&m);
 }
 
@@ -447,6 +479,7 @@ int main(void)
     test_describe();
     test_geometry();
     test_order();
+    test_scaled_crops();
     test_labels();
     test_damage();
     test_npy_and_scenes();
