@@ -62,7 +62,7 @@ if [ -f graphs/trained/models.list ]; then
     "$pastiche" models >"$work/names"
     while read -r name rest; do
         case $rest in
-        *"from noise"*) expect 0 "$pastiche" run "$name" -o "$work/$name.png" ;;
+        *"from noise"*) expect 0 "$pastiche" run "$name" normal:1 -o "$work/$name.png" ;;
         *) expect 0 "$pastiche" run "$name" "$work/photo.png" -o "$work/$name.png" ;;
         esac
     done <"$work/names"
