@@ -122,11 +122,13 @@ void dw_pixels_begin(Dw *k, PixelLoop *l, int nacc, LLVMValueRef *acc, LLVMValue
     l->gp = addr(e, grow, i_mul(e, l->x.i, k->g.w));
 }
 
-void dw_pixels_end(Dw *k, PixelLoop *l, LLVMValueRef *now)
+void dw_pixels_end(Dw *k, PixelLoop *l, LLVMValueRef *now, int nacc, LLVMValueRef *at)
 {
     loop_end(k->e, &l->x, now);
     loop_end(k->e, &l->y, l->x.carry);
     loop_end(k->e, &l->n, l->y.carry);
+    for (int i = 0; i < nacc; i++)
+        store(k->e, l->n.carry[i], at[i]);
 }
 
 void dw_clear_sums(Emit *e, LLVMValueRef sums, int64_t vectors)

@@ -65,7 +65,7 @@ Loop dw_blocks_begin(Dw *k);
 /* The loops over a block's pixels, `step` columns a round, carrying sums. Inside, xp and gp are the addresses of x at tap (r, s) and of g. */
 typedef struct { Loop n, y, x; LLVMValueRef xp, gp; } PixelLoop;
 void dw_pixels_begin(Dw *k, PixelLoop *l, int nacc, LLVMValueRef *acc, LLVMValueRef xc, LLVMValueRef gc, LLVMValueRef r, LLVMValueRef s, int step);
-void dw_pixels_end(Dw *k, PixelLoop *l, LLVMValueRef *now);
+void dw_pixels_end(Dw *k, PixelLoop *l, LLVMValueRef *now, int nacc, LLVMValueRef *at);      /* and stores the sums to their places */
 
 void dw_clear_sums(Emit *e, LLVMValueRef sums, int64_t vectors);
 

@@ -134,9 +134,7 @@ static void add_tile(LanesC *q, LLVMValueRef r, LLVMValueRef s0, LLVMValueRef k0
             now[to] = is_x ? f_fma(e, held[h], v, now[to]) : f_fma(e, v, held[h], now[to]);
         }
     }
-    dw_pixels_end(k, &l, now);
-    for (int i = 0; i < nacc; i++)
-        store(e, l.n.carry[i], at[i]);
+    dw_pixels_end(k, &l, now, nacc, at);
 }
 
 /* All columns of taps in row r. */

@@ -73,9 +73,7 @@ static void add_taps(Dw *k, LLVMValueRef sums, LLVMValueRef c, LLVMValueRef r, L
         for (int j = 0; j < nb; j++)
             now[i * nb + j] = f_fma(e, xv, gv[j], now[i * nb + j]);
     }
-    dw_pixels_end(k, &l, now);
-    for (int i = 0; i < nacc; i++)
-        store(e, l.n.carry[i], at[i]);
+    dw_pixels_end(k, &l, now, nacc, at);
 }
 
 void emit_dw_lanes(Emit *e, const Job *j)
@@ -133,9 +131,7 @@ static void add_pixels(Dw *k, LLVMValueRef sums, LLVMValueRef c, LLVMValueRef fi
         for (int i = 0; i < rows; i++)
             now[i * nb + j] = f_fma(e, xv, gv[i], now[i * nb + j]);
     }
-    dw_pixels_end(k, &l, now);
-    for (int i = 0; i < nacc; i++)
-        store(e, l.n.carry[i], at[i]);
+    dw_pixels_end(k, &l, now, nacc, at);
 }
 
 void emit_dw_pixels(Emit *e, const Job *j)
