@@ -55,6 +55,8 @@ int  check_memory(const Given *g, const Session *s);             /* cli_memory.c
 struct pastiche_model;
 bool weights_name_net(const char *text, char net[128], const char **path);      /* --weights [NET=]FILE|random: the net, if one is named, and what comes after */
 bool read_weights_of(struct pastiche_model *m, const char *net, const char *path);          /* net NULL: the file's own names say whose; path "random": none are read */
+struct pastiche_program;
+bool has_weights(const struct pastiche_program *p);                               /* of all nets that it reads; false after a complaint */
 int read_given_weights(struct pastiche_model *m, const Given *g);                /* --weights; the exit status */
 
 struct pastiche_model *open_model(const Given *g, int *status);                  /* of words[0], diagnostics printed. NULL: complaints were printed and *status is set */

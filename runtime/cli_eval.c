@@ -75,9 +75,8 @@ static int open_fake(Eval *e)
     pastiche_program *p = pastiche_compile(e->m, e->g->words[1]);
     if (!p)
         return complain("%s", pastiche_error(e->m));
-    const char *missing = pastiche_missing_weights(p);
-    if (missing)
-        return complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
+    if (!has_weights(p))
+        return 1;
     if (pastiche_outputs(p) < 1)
         return complain("'%s' has no result", e->g->words[1]);
     return !pictures_of_export(&e->fake, e->m, p, e->g, count);

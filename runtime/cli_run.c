@@ -31,6 +31,12 @@ int read_given_weights(pastiche_model *m, const Given *g)
     return 0;
 }
 
+bool has_weights(const pastiche_program *p)
+{
+    const char *missing = pastiche_missing_weights(p);
+    return !missing || !complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
+}
+
 pastiche_model *open_model(const Given *g, int *status) { return open_model_file(g, g->words[0], true, status); }
 
 pastiche_model *open_model_file(const Given *g, const char *path, bool settings, int *status)
@@ -175,13 +181,12 @@ int command_run(int argc, char **argv)
     if (status == 0 && !(p = pastiche_compile(m, g.words[1])))
         status = complain("%s", pastiche_error(m));
     if (status == 0) {
-        const char  *missing = pastiche_missing_weights(p);
         int          n = pastiche_inputs(p), folder = -1;
         const char **texts = xmalloc(((size_t)n + 1) * sizeof *texts);
         if (!out && !all_numbers(p))
             complain("say where the result goes: -o OUT.png"), status = 2;
-        else if (missing)
-            status = complain("net '%s' has no weights: give --weights FILE.safetensors, or --weights %s=random to try without", missing, missing);
+        else if (!has_weights(p))
+            status = 1;
         else
             status = place_inputs(p, &g, texts);
         for (int i = 0; i < n && status == 0; i++)
