@@ -304,7 +304,7 @@ bool pastiche_train(pastiche_model *m, const char *name, const pastiche_train_op
     }
     m->weights++;
     bool   ok = train_run(&m->session, name, &o, &r, &m->st);
-    for (uint32_t i = 0; i < m->session.model->nets.n; i++)
+    for (uint32_t i = 0; i < m->session.model->nets.n && ok; i++)
         m->session.given[i] = true;
     Status again = { 0 };
     for (uint32_t i = 0; i < m->programs.n; i++) {

@@ -112,8 +112,7 @@ static bool run_node(const Interp *ip, Ref r, Value *values, InterpSee *see, voi
     return ok;
 }
 
-/* uses[r]: how many needed nodes (and wants) read r; 0 means not needed. */
-static uint32_t *count_uses(const Graph *g, const Ref *want, uint32_t nwant)
+uint32_t *count_uses(const Graph *g, const Ref *want, uint32_t nwant)
 {
     uint32_t *uses = xmalloc(g->nodes.n * sizeof *uses);
     for (uint32_t i = 0; i < nwant; i++)

@@ -37,6 +37,9 @@ bool interpret_seen(const Graph *g, const Tensor *inputs, const Tensor *vars, co
                     InterpSee *see, void *ctx, Status *st);
 bool ref_node(const Interp *ip, Ref r, const Value *const *in, Value *out);      /* one op: out has its shape and zeroed storage */
 
+/* How many needed nodes (and wants) read each node; 0: it is not needed. To be freed. */
+uint32_t *count_uses(const Graph *g, const Ref *want, uint32_t nwant);
+
 /* The same, marking in bad[ref] (zeroed by the caller, NULL: not wanted) the nodes whose numbers are not all finite. */
 bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
                       uint8_t *bad, Status *st);

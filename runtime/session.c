@@ -162,38 +162,33 @@ static Dtype stored_dtype(const Session *s, const Var *v)
     return v->dtype == DT_F32 && s->options.exec.backend == BACKEND_REFERENCE ? DT_F64 : v->dtype;
 }
 
-/* The nodes that `want` takes. */
-static bool *needed_nodes(const Graph *g, const Ref *want, uint32_t n)
+/* The sizes of a value where all are known. */
+static bool known_shape(const Session *s, int rank, const Dim *dims, int64_t *shape)
 {
-    bool *needed = xmalloc(g->nodes.n + 1);
-    for (uint32_t i = 0; i < n; i++)
-        needed[want[i]] = true;
-    for (Ref r = g->nodes.n; r-- > 1;)
-        for (int i = 0; needed[r] && i < node(g, r)->nargs; i++)
-            needed[node_arg(g, r, i)] = true;
-    return needed;
+    for (int i = 0; i < rank; i++)
+        if (!dim_is_const(s->model->dims, dims[i], &shape[i]))
+            return false;
+    return true;
 }
 
 /* Zeros for an input that nothing needed reads, where its size is known: its data need not be there. */
 static bool unread_input(const Session *s, const GraphInput *in, Tensor *t, Status *st)
 {
     int64_t shape[MAX_RANK];
-    for (int i = 0; i < in->rank; i++)
-        if (!dim_is_const(s->model->dims, in->shape[i], &shape[i]))
-            return false;
-    return tensor_alloc(t, in->dtype, in->rank, shape, st);
+    return known_shape(s, in->rank, in->shape, shape) && tensor_alloc(t, in->dtype, in->rank, shape, st);
 }
 
 static bool inputs_for(Session *s, const Graph *g, const TrainValue *args, uint32_t n, const Ref *want, uint32_t nwant, Tensor *inputs, Status *st)
 {
-    bool *needed = needed_nodes(g, want, nwant), *read = xmalloc(n + 1), ok = true;
+    uint32_t *uses = count_uses(g, want, nwant);
+    bool     *read = xmalloc(n + 1), ok = true;
     for (Ref r = 1; r < g->nodes.n; r++)
-        if (needed[r] && node(g, r)->op == OP_input)
+        if (uses[r] && node(g, r)->op == OP_input)
             read[node_attrs(g, r)[0]] = true;
     for (uint32_t i = 0; i < n && ok; i++)
         ok = (!read[i] && unread_input(s, &g->inputs.at[i], &inputs[i], st)) || first_items(s, &args[i], &inputs[i], st);
     free(read);
-    free(needed);
+    free(uses);
     return ok;
 }
 
@@ -247,18 +242,27 @@ static void mark_vars(const Graph *g, bool *wanted)
         wanted[g->writes.at[i].var] = true;
 }
 
-static bool is_weight(const Session *s, uint32_t var, int32_t net)
+/* One net, or all that train (-1). */
+static bool *these_nets(const Session *s, int32_t net)
+{
+    bool *nets = xmalloc(s->model->nets.n + 1);
+    for (uint32_t i = 0; i < s->model->nets.n; i++)
+        nets[i] = net < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == net;
+    return nets;
+}
+
+static bool is_weight(const Session *s, uint32_t var, const bool *nets)
 {
     const Var *v = &s->model->vars.at[var];
-    return v->net >= 0 && (net < 0 ? !s->model->nets.at[v->net].frozen : v->net == net) && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
+    return v->net >= 0 && nets[v->net] && (v->kind == VAR_PARAM || v->kind == VAR_STATE || v->kind == VAR_EMA);
 }
 
 /* NULL when a variable has no initial value and none can be made. */
-static SafeItem *weight_items(Session *s, int32_t net, uint32_t *n, Status *st)
+static SafeItem *weight_items(Session *s, const bool *nets, uint32_t *n, Status *st)
 {
     bool *wanted = xmalloc(s->model->vars.n + 1);
     for (uint32_t i = 0; i < s->model->vars.n; i++)
-        wanted[i] = is_weight(s, i, net);
+        wanted[i] = is_weight(s, i, nets);
     SafeItem *items = make_vars(s, wanted, st) ? xmalloc((s->model->vars.n + 1) * sizeof *items) : NULL;
     *n = 0;
     for (uint32_t i = 0; items && i < s->model->vars.n; i++)
@@ -274,42 +278,23 @@ static bool is_checkpoint(const SafeFile *f)
     return safe_meta(f, "train") != NULL;
 }
 
+static uint32_t tensors_of(const Session *s, const SafeFile *f, uint32_t net)
+{
+    const char *name = s->model->nets.at[net].name;
+    size_t      len = strlen(name);
+    uint32_t    n = 0;
+    for (uint32_t i = 0; i < f->n; i++)
+        n += !strncmp(f->tensors[i].name, name, len) && f->tensors[i].name[len] == '.';
+    return n;
+}
+
 /* Does the file name tensors of other nets too ("G.head.weight", "D.stem.weight")? Then it is a whole run's, and one net's part is taken. */
 static bool names_nets(const Session *s, const SafeFile *f)
 {
     uint32_t with = 0;
-    for (uint32_t i = 0; i < f->n; i++)
-        for (uint32_t k = 0; k < s->model->nets.n; k++) {
-            size_t len = strlen(s->model->nets.at[k].name);
-            with += !strncmp(f->tensors[i].name, s->model->nets.at[k].name, len) && f->tensors[i].name[len] == '.';
-        }
+    for (uint32_t k = 0; k < s->model->nets.n; k++)
+        with += tensors_of(s, f, k);
     return f->n > 0 && with == f->n;
-}
-
-/* A file with some nets' weights leaves the others as they are. */
-static bool has_none_of(const Session *s, const SafeFile *f, uint32_t net)
-{
-    const char *name = s->model->nets.at[net].name;
-    size_t      len = strlen(name);
-    for (uint32_t i = 0; i < f->n; i++)
-        if (!strncmp(f->tensors[i].name, name, len) && f->tensors[i].name[len] == '.')
-            return false;
-    return true;
-}
-
-/* Of the items of all nets, those of nets that the file has anything of. */
-static uint32_t leave_out(const Session *s, const SafeFile *f, SafeItem *items, uint32_t n)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < s->model->nets.n; k++) {
-            size_t len = strlen(s->model->nets.at[k].name);
-            if (!strncmp(items[i].name, s->model->nets.at[k].name, len) && items[i].name[len] == '.' && !has_none_of(s, f, k)) {
-                items[kept++] = items[i];
-                break;
-            }
-        }
-    return kept;
 }
 
 /* A net that another graph file calls otherwise: where every tensor's name begins with one segment ("P.") and none is an item's, items are looked for under that.
@@ -332,7 +317,10 @@ static bool load_weights(Session *s, int32_t net, SafeFile *f, Text *list, Statu
     if (!f)
         return false;
     uint32_t    n;
-    SafeItem   *items = weight_items(s, net, &n, st);
+    bool       *nets = these_nets(s, net), whole = is_checkpoint(f) || names_nets(s, f);
+    for (uint32_t i = 0; i < s->model->nets.n && net < 0 && whole; i++)
+        nets[i] = nets[i] && tensors_of(s, f, i);          /* a file with some nets' weights leaves the others as they are */
+    SafeItem   *items = weight_items(s, nets, &n, st);
     const char *named = net >= 0 ? s->model->nets.at[net].name : s->model->nets.n == 1 ? s->model->nets.at[0].name : NULL;
     char        strip[256] = "";
     Arena       names = { 0 };
@@ -340,16 +328,15 @@ static bool load_weights(Session *s, int32_t net, SafeFile *f, Text *list, Statu
         snprintf(strip, sizeof strip, "%s.", named);
     if (items && net >= 0)
         take_other_name(f, named, items, n, &names);
-    bool part = is_checkpoint(f) || (net >= 0 && names_nets(s, f)), some = net < 0 && (part || names_nets(s, f));
-    if (items && some)
-        n = leave_out(s, f, items, n);
+    bool part = is_checkpoint(f) || (net >= 0 && whole);
     bool ok = items && safe_load(f, items, n, *strip ? strip : NULL, !part, list, st);
     for (uint32_t i = 0; ok && i < s->model->nets.n; i++)
-        if (net < 0 ? !s->model->nets.at[i].frozen && !(some && has_none_of(s, f, i)) : (int32_t)i == net)
+        if (nets[i])
             s->ready[i] = s->given[i] = true;
     for (uint32_t i = 0; ok && i < s->model->vars.n; i++)
         if (s->model->vars.at[i].kind == VAR_LET)
             s->fresh[i] = false;
+    free(nets);
     free(items);
     arena_free(&names);
     safe_close(f);
@@ -384,11 +371,11 @@ static bool mark_lets(const Session *s, const bool *lets, bool *wanted)
     for (uint32_t i = 0; i < g->writes.n; i++)
         if (lets[g->writes.at[i].var])
             want[n++] = g->writes.at[i].value;
-    bool *needed = needed_nodes(g, want, n);
-    for (Ref r = 1; r < g->nodes.n; r++)
-        if (needed[r] && node(g, r)->op == OP_var)
+    uint32_t *uses = n ? count_uses(g, want, n) : NULL;
+    for (Ref r = 1; uses && r < g->nodes.n; r++)
+        if (uses[r] && node(g, r)->op == OP_var)
             wanted[node_attrs(g, r)[0]] = true;
-    free(needed);
+    free(uses);
     free(want);
     return n > 0;
 }
@@ -438,10 +425,7 @@ static bool zero_var(Session *s, uint32_t i, Status *st)
 {
     const Var *v = &s->model->vars.at[i];
     int64_t    shape[MAX_RANK];
-    for (int k = 0; k < v->rank; k++)
-        if (!dim_is_const(s->model->dims, v->shape[k], &shape[k]))
-            return true;
-    return s->vars[i].data || tensor_alloc(&s->vars[i], stored_dtype(s, v), v->rank, shape, st);
+    return !known_shape(s, v->rank, v->shape, shape) || s->vars[i].data || tensor_alloc(&s->vars[i], stored_dtype(s, v), v->rank, shape, st);
 }
 
 bool session_zero_vars(Session *s, const Graph *used, Status *st)
@@ -558,9 +542,11 @@ bool session_write_weights(Session *s, const char *net, const char *path, Status
     if (net && index < 0)
         return false;
     uint32_t       n;
-    SafeItem      *items = weight_items(s, index, &n, st);
+    bool          *nets = these_nets(s, index);
+    SafeItem      *items = weight_items(s, nets, &n, st);
     const SafeMeta meta[] = { { "format", "pastiche" }, { "graph", path_base(s->path) } };
     bool           ok = items && safe_write(path, items, n, meta, COUNT(meta), st);
+    free(nets);
     free(items);
     return ok;
 }
