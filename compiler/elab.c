@@ -638,6 +638,8 @@ Model *elaborate(const char *path, Sources *sources, Diags *d, const ElabOptions
         elaborate_items(&e);
         if (!e.limit_reported && !d->errors && dims_overflowed(m->dims))
             stop_at_limit(&e, 610, (Loc){ .file = main->file->source, .line = 1 }, "a size in this file is too large an expression to compute with");
+        if (!d->errors)
+            warn_unused(&e);
         m->init_args = init.args, m->ninit_args = init.nargs;
         m->let_args = lets.args, m->nlet_args = lets.nargs;
         free(init.cur), free(lets.cur);

@@ -5,6 +5,7 @@
  *   elab_stmt.c    statements of module, fn, step bodies                    elab_net.c     variables, nets, layers, ema
  *   elab_call.c    calls of fns, modules, layers, nets                      elab_step.c    minimize, optimisers, graphs of steps and exports
  *   elab_builtin.c the functions every file knows                           elab_train.c   data, train blocks, tests
+ *   elab_unused.c  warnings about what nobody uses
  *
  * Errors poison: a failed expression is VAL_NONE, and whoever receives VAL_NONE stays silent.
  */
@@ -256,6 +257,7 @@ Value gradient(Elab *e, Value y, Value x, Loc loc);
 void  elaborate_step(Elab *e, Decl *d);
 void  elaborate_export(Elab *e, Decl *d);
 void  check_unused_optims(Elab *e);
+void  warn_unused(Elab *e);                                  /* elab_unused.c: of declarations that the file never mentions again */
 int32_t elaborate_optim(Elab *e, Decl *d);
 int32_t elaborate_data(Elab *e, Decl *d);
 int32_t elaborate_net(Elab *e, Decl *d);

@@ -208,7 +208,7 @@ bool open_session(const Given *g, bool tests, Session *s)
     o.tests = tests;
     bool ok = session_open(s, g->words[0], &o, &st);
     Text text = { 0 };
-    if (option_given(g, "--json") && s->diags.list.n) {
+    if (option_given(g, "--json") && s->diags.errors) {
         diags_json(&s->diags, &text);
         printf("{\"diagnostics\": %s}\n", text.at);
     } else {
