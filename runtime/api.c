@@ -98,7 +98,7 @@ bool pastiche_read_weights(pastiche_model *m, const char *net, const char *path)
 bool pastiche_write_weights(pastiche_model *m, const char *net, const char *path)
 {
     m->st = (Status){ 0 };
-    return settle(m, session_write_weights(&m->session, net, path, &m->st));
+    return settle(m, session_write_weights(&m->session, net, path, false, &m->st));
 }
 
 bool pastiche_has_net(const pastiche_model *m, const char *net)

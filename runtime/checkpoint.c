@@ -157,7 +157,7 @@ bool checkpoint_write(const char *path, const CheckpointInfo *c, const SafeItem 
     for (uint32_t i = 0; i < n; i++)
         h = hash_tensor(sorted[i].name, sorted[i].tensor, h);
     put_meta(&l, "checksum", arena_printf(&l.arena, "%016" PRIx64, h));
-    bool ok = safe_write(path, sorted, n, l.m, l.n, st);
+    bool ok = safe_write(path, sorted, n, l.m, l.n, false, st);
     free(sorted);
     arena_free(&l.arena);
     return ok;

@@ -3,7 +3,7 @@
 
 #include "files.h"
 
-static int take(const Given *g, Session *s, const char *net, const char *out)
+static int take(const Given *g, Session *s, const char *net, const char *out, bool half)
 {
     Status  st = { 0 };
     int32_t only = net ? session_find_net(s, net, &st) : -1;
@@ -19,13 +19,14 @@ static int take(const Given *g, Session *s, const char *net, const char *out)
     for (uint32_t i = 0; i < s->model->nets.n; i++)
         if ((only < 0 ? !s->model->nets.at[i].frozen : (int32_t)i == only) && !s->given[i])
             return complain("%s has no weights of net '%s'", g->weights[0], s->model->nets.at[i].name);
-    return session_write_weights(s, net, out, &st) ? 0 : complain("%s", st.message);
+    return session_write_weights(s, net, out, half, &st) ? 0 : complain("%s", st.message);
 }
 
 int command_weights(int argc, char **argv)
 {
     static const Option  options[] = { { "--weights", "[NET=]FILE", "a run's weights, or a checkpoint of it; may be repeated" },
                                        { "-o", "OUT.safetensors", "where they go" },
+                                       { "--half", NULL, "as 16-bit floats (11 significant bits): half the bytes" },
                                        SESSION_OPTIONS };
     static const Command c = { "weights", "FILE [NET] --weights RUN -o OUT.safetensors ...",
                                "Takes a net's weights out of a run's file or a checkpoint (without NET: those of all nets that train, without optimisers), to go with an export.",
@@ -42,7 +43,7 @@ int command_weights(int argc, char **argv)
     Session s;
     if (!open_session(&g, false, &s))
         return 1;
-    status = take(&g, &s, net, out);
+    status = take(&g, &s, net, out, option_given(&g, "--half"));
     session_close(&s);
     return status;
 }

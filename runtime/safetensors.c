@@ -6,6 +6,7 @@
 #include "safetensors.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -529,17 +530,56 @@ bool safe_load(const SafeFile *f, const SafeItem *items, uint32_t n, const char 
 }
 
 /* ---- writing ---- */
-static SafeType type_for(Dtype t)
+static SafeType type_for(Dtype t, bool half)
 {
-    return t == DT_F64 ? SAFE_F64 : t == DT_I32 ? SAFE_I32 : t == DT_BOOL ? SAFE_BOOL : SAFE_F32;
+    return t == DT_F64 ? SAFE_F64 : t == DT_I32 ? SAFE_I32 : t == DT_BOOL ? SAFE_BOOL : half ? SAFE_F16 : SAFE_F32;
 }
 
-static int by_width(const void *a, const void *b)
+/* To nearest, ties to even; from 65520 on infinity. */
+static uint16_t to_half(float v)
 {
-    const SafeItem *x = a, *y = b;
-    size_t          wx = dtype_size(x->tensor->dtype), wy = dtype_size(y->tensor->dtype);
+    uint32_t bits;
+    memcpy(&bits, &v, 4);
+    uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7FFFFFFF;
+    if (rest > 0x7F800000)
+        return (uint16_t)(sign | 0x7E00);
+    if (rest < 0x38800000)                                 /* below 2^-14: in units of 2^-24 */
+        return (uint16_t)(sign | (uint32_t)rintf(fabsf(v) * 0x1p24f));
+    rest += 0xFFF + (rest >> 13 & 1);
+    return (uint16_t)(sign | (rest >= 0x47800000 ? 0x7C00 : (rest - 0x38000000) >> 13));
+}
+
+static bool fits_half(const SafeItem *item, const char *path, Status *st)
+{
+    const float *f = item->tensor->data;
+    for (int64_t i = 0, n = item->tensor->dtype == DT_F32 ? tensor_count(item->tensor) : 0; i < n; i++)
+        if (isfinite(f[i]) && (to_half(f[i]) & 0x7C00) == 0x7C00)
+            return status_fail(st, "cannot write '%s': '%s' holds %g, too large for 16 bits (65504)", path, item->name, (double)f[i]);
+    return true;
+}
+
+static bool put_data(FileWriter *w, const Tensor *t, bool half, Status *st)
+{
+    size_t n = (size_t)tensor_count(t);
+    if (!half || t->dtype != DT_F32)
+        return file_put(w, t->data, n * dtype_size(t->dtype), st);
+    const float *f = t->data;
+    uint16_t    *h = xmalloc((n + 1) * sizeof *h);
+    for (size_t i = 0; i < n; i++)
+        h[i] = to_half(f[i]);
+    bool ok = file_put(w, h, n * sizeof *h, st);
+    free(h);
+    return ok;
+}
+
+static int compare_width(const SafeItem *x, const SafeItem *y, bool half)
+{
+    size_t wx = types[type_for(x->tensor->dtype, half)].size, wy = types[type_for(y->tensor->dtype, half)].size;
     return wx != wy ? (wx < wy) - (wx > wy) : strcmp(x->name, y->name);
 }
+
+static int by_width(const void *a, const void *b) { return compare_width(a, b, false); }
+static int by_half_width(const void *a, const void *b) { return compare_width(a, b, true); }
 
 static int by_item_name(const void *a, const void *b)
 {
@@ -559,7 +599,7 @@ static void add_json(Text *t, const char *s)
     text_add(t, "\"");
 }
 
-bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeMeta *meta, uint32_t nmeta, Status *st)
+bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeMeta *meta, uint32_t nmeta, bool half, Status *st)
 {
     SafeItem *item = xmalloc(sizeof *item * (n + 1));
     SafeMeta *m = xmalloc(sizeof *m * (nmeta + 1));
@@ -574,7 +614,9 @@ bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeM
     for (uint32_t i = 1; i < n; i++)
         if (!strcmp(item[i].name, item[i - 1].name))
             ok = status_fail(st, "cannot write '%s': two tensors are called '%s'", path, item[i].name);
-    qsort(item, n, sizeof *item, by_width);
+    for (uint32_t i = 0; i < n && half && ok; i++)
+        ok = fits_half(&item[i], path, st);
+    qsort(item, n, sizeof *item, half ? by_half_width : by_width);
     qsort(m, nmeta, sizeof *m, by_key);
     text_add(&head, "{");
     for (uint32_t i = 0; i < nmeta; i++) {
@@ -587,12 +629,12 @@ bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeM
         text_add(&head, n ? "}," : "}");
     for (uint32_t i = 0; i < n; i++) {
         const Tensor *t = item[i].tensor;
-        uint64_t      bytes = (uint64_t)tensor_count(t) * dtype_size(t->dtype);
+        uint64_t      bytes = (uint64_t)tensor_count(t) * types[type_for(t->dtype, half)].size;
         if (!strcmp(item[i].name, "__metadata__"))
             ok = status_fail(st, "cannot write '%s': no tensor can be called '__metadata__'", path);
         text_add(&head, i ? "," : "");
         add_json(&head, item[i].name);
-        text_addf(&head, ":{\"dtype\":\"%s\",\"shape\":[", types[type_for(t->dtype)].name);
+        text_addf(&head, ":{\"dtype\":\"%s\",\"shape\":[", types[type_for(t->dtype, half)].name);
         for (int k = 0; k < t->rank; k++)
             text_addf(&head, "%s%lld", k ? "," : "", (long long)t->shape[k]);
         text_addf(&head, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, at + bytes);
@@ -608,7 +650,7 @@ bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeM
     ok = ok && file_begin(&w, path, st);
     ok = ok && file_put(&w, length, 8, st) && file_put(&w, head.at, head.n, st);
     for (uint32_t i = 0; i < n && ok; i++)
-        ok = file_put(&w, item[i].tensor->data, (size_t)tensor_count(item[i].tensor) * dtype_size(item[i].tensor->dtype), st);
+        ok = put_data(&w, item[i].tensor, half, st);
     ok = ok && file_commit(&w, st);
     text_free(&head);
     free(item);

@@ -53,7 +53,7 @@ typedef struct { const char *name; Tensor *tensor; } SafeItem;
  * are listed by name in `st`, and in full in `list` (may be NULL), one a line; then nothing is changed. */
 bool safe_load(const SafeFile *f, const SafeItem *items, uint32_t n, const char *strip, bool exact, Text *list, Status *st);
 
-/* Items and metadata in any order; equal names are refused. */
-bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeMeta *meta, uint32_t nmeta, Status *st);
+/* Items and metadata in any order; equal names are refused. half: f32 tensors are written as F16, rounded to the nearest of 11 significant bits; what is too large (65520) is refused. */
+bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeMeta *meta, uint32_t nmeta, bool half, Status *st);
 
 #endif

@@ -536,7 +536,7 @@ bool session_read_weights(Session *s, const char *net, const char *path, Text *l
     return load_weights(s, index, bytes ? safe_parse((const uint8_t *)bytes, size, path, st) : safe_open(path, st), list, st);
 }
 
-bool session_write_weights(Session *s, const char *net, const char *path, Status *st)
+bool session_write_weights(Session *s, const char *net, const char *path, bool half, Status *st)
 {
     int32_t index = net ? session_find_net(s, net, st) : -1;
     if (net && index < 0)
@@ -545,7 +545,7 @@ bool session_write_weights(Session *s, const char *net, const char *path, Status
     bool          *nets = these_nets(s, index);
     SafeItem      *items = weight_items(s, nets, &n, st);
     const SafeMeta meta[] = { { "format", "pastiche" }, { "graph", path_base(s->path) } };
-    bool           ok = items && safe_write(path, items, n, meta, COUNT(meta), st);
+    bool           ok = items && safe_write(path, items, n, meta, COUNT(meta), half, st);
     free(nets);
     free(items);
     return ok;

@@ -36,7 +36,7 @@ void session_close(Session *s);
 bool session_make_vars(Session *s, Status *st);                       /* initial values for all that have none yet */
 int32_t session_find_net(const Session *s, const char *name, Status *st);
 bool session_read_weights(Session *s, const char *net, const char *path, Text *list, Status *st);   /* net NULL: all; list: every tensor that does not fit, a line each */
-bool session_write_weights(Session *s, const char *net, const char *path, Status *st);
+bool session_write_weights(Session *s, const char *net, const char *path, bool half, Status *st);    /* half: as 16-bit floats */
 
 /* What must be true before a graph runs: its variables have values, files named by `from` are read (once), lets computed (once). used: only what this graph reads
  * is required, data too; NULL: all. */

@@ -274,7 +274,7 @@ bool train_run(Session *s, const char *name, const TrainOptions *o, TrainResult 
     *result = (TrainResult){ r.pass, r.total, stopped, NULL, r.checkpoint_path };
     if (ok) {
         result->weights = path_join(r.out, "weights.safetensors");
-        ok = session_write_weights(s, NULL, result->weights, st);
+        ok = session_write_weights(s, NULL, result->weights, false, st);
     }
     free(r.checkpoint_name);
     free(r.checkpoints);

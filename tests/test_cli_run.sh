@@ -145,6 +145,9 @@ END
     expect 0 "$pastiche" weights "$mini" G_avg --weights "$work/trained/weights.safetensors" -o "$work/part.safetensors"
     expect 0 run sample normal:7 -o "$work/p.npy" --weights "$work/part.safetensors"
     [ "$backend" = reference ] || same "$work/p.npy" "$work/w.npy"          # that one's file is in float64
+    expect 0 "$pastiche" weights "$mini" G_avg --half --weights "$work/trained/weights.safetensors" -o "$work/half.safetensors"
+    expect 0 run sample normal:7 -o "$work/h.npy" --weights "$work/half.safetensors"
+    [ $(wc -c < "$work/half.safetensors") -lt $(wc -c < "$work/part.safetensors") ] || fail "half is not less"
     expect 1 run judge 0.5 -o "$work/p.npy" --weights "$work/part.safetensors"
     says "net 'D' has no weights"
     expect 1 "$pastiche" weights "$mini" D --weights "$work/part.safetensors" -o "$work/none.safetensors"

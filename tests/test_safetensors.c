@@ -144,8 +144,8 @@ static void test_write(void)
     SafeMeta meta[] = { { "step", "12" }, { "line", "a\nb\t\x01 \xC3\xA9\\" } }, meta2[] = { meta[1], meta[0] };
     uint8_t *one, *two;
     size_t   n1, n2;
-    CHECK(safe_write(path, items, 4, meta, 2, &st) && file_read(path, 1 << 20, &one, &n1, &st), "%s", st.message);
-    CHECK(safe_write(path, again, 4, meta2, 2, &st) && file_read(path, 1 << 20, &two, &n2, &st), "%s", st.message);
+    CHECK(safe_write(path, items, 4, meta, 2, false, &st) && file_read(path, 1 << 20, &one, &n1, &st), "%s", st.message);
+    CHECK(safe_write(path, again, 4, meta2, 2, false, &st) && file_read(path, 1 << 20, &two, &n2, &st), "%s", st.message);
     CHECK(n1 == n2 && !memcmp(one, two, n1), "the order of items shows");
     free(one), free(two);
     SafeFile *f = safe_open(path, &st);
@@ -171,13 +171,69 @@ static void test_write(void)
     text_free(&list);
     safe_close(f);
     SafeItem twice[] = { { "a", &a }, { "b", &c }, { "a", &b } };
-    CHECK(!safe_write(path, twice, 3, NULL, 0, &st) && strstr(st.message, "two tensors"), "%s", st.message);
+    CHECK(!safe_write(path, twice, 3, NULL, 0, false, &st) && strstr(st.message, "two tensors"), "%s", st.message);
     f = safe_open(path, &st);
     CHECK(f && f->n == 4, "a failed write leaves the old file");
     safe_close(f);
     Tensor *all[] = { &a, &b, &c, &d, &a2, &b2, &c2, &d2, &wrong };
     for (size_t i = 0; i < COUNT(all); i++)
         tensor_free(all[i]);
+}
+
+/* What F16 `expected` of n floats is written. */
+static bool writes_half(float *f, int64_t n, const uint16_t *expected)
+{
+    Status   st = { 0 };
+    Tensor   t = { .dtype = DT_F32, .rank = 1, .shape = { n }, .data = f };
+    SafeItem item = { "h", &t };
+    uint8_t *bytes;
+    size_t   size;
+    bool     same = safe_write(path, &item, 1, NULL, 0, true, &st) && file_read(path, 1 << 20, &bytes, &size, &st);
+    CHECK(same, "%s", st.message);
+    for (int64_t i = 0; same && i < n; i++) {
+        uint16_t h;
+        memcpy(&h, bytes + size - 2 * (size_t)(n - i), 2);
+        same = h == expected[i];
+        CHECK(same, "%a is written as %04x, not %04x", (double)f[i], h, expected[i]);
+    }
+    if (!st.failed)
+        free(bytes);
+    return same;
+}
+
+/* Every half, and every float right between two neighbours or just beside that. */
+static void test_half(void)
+{
+    enum { N = 0x7C00 };                                   /* finite ones of one sign */
+    static uint8_t  file[16384 + 2 * N];
+    static float    between[4 * N];
+    static uint16_t expected[4 * N];
+    char            head[128];
+    int             length = snprintf(head, sizeof head, "{\"h\":{\"dtype\":\"F16\",\"shape\":[%d],\"data_offsets\":[0,%d]}}", N, 2 * N);
+    Status          st = { 0 };
+    Tensor          t;
+    memcpy(file, (uint8_t[8]){ (uint8_t)length }, 8);
+    memcpy(file + 8, head, (size_t)length);
+    for (int i = 0; i < N; i++)
+        memcpy(file + 8 + length + 2 * i, &(uint16_t){ (uint16_t)i }, 2);
+    SafeFile *f = safe_parse(file, 8 + (size_t)length + 2 * N, "halves", &st);
+    CHECK(f && safe_read(f, &f->tensors[0], &t, &st), "%s", st.message);
+    if (st.failed)
+        return;
+    const float *v = t.data;
+    for (int i = 0, k = 0; i < N; i++, k += 4) {
+        float above = i + 1 < N ? v[i + 1] : 65536, middle = 0.5f * (v[i] + above);
+        between[k] = v[i], expected[k] = (uint16_t)i;
+        between[k + 1] = nextafterf(middle, 0), expected[k + 1] = (uint16_t)i;
+        between[k + 2] = -(i + 1 < N ? middle : v[i]), expected[k + 2] = (uint16_t)(0x8000 | (i + 1 < N ? i + (i & 1) : i));
+        between[k + 3] = i + 1 < N ? nextafterf(middle, above) : INFINITY, expected[k + 3] = (uint16_t)(i + 1);
+    }
+    CHECK(writes_half(between, 4 * N, expected), "halves");
+    Tensor   big = ramp(DT_F32, 1, (int64_t[]){ 2 }, 65520), whole = ramp(DT_I32, 1, (int64_t[]){ 2 }, 70000);
+    SafeItem items[] = { { "b", &big }, { "i", &whole } };
+    CHECK(!safe_write(path, items, 2, NULL, 0, true, &st) && strstr(st.message, "'b' holds 65520, too large for 16 bits"), "%s", st.message);
+    safe_close(f);
+    tensor_free(&t), tensor_free(&big), tensor_free(&whole);
 }
 
 /* Single flipped bits and cuts in a sound file: refused or read, never out of bounds. */
@@ -236,6 +292,7 @@ int main(void)
     close(mkstemp(path));
     test_rules();
     test_elements();
+    test_half();
     test_write();
     test_random_damage();
     test_shared();
