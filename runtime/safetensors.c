@@ -1,4 +1,4 @@
-/* safetensors.c - the reader and the writer of safetensors.h.
+/* safetensors.c - the reader of safetensors.h.
  *
  * The header is JSON of one fixed form, so it is read by a scanner of that form and not by a JSON library: no recursion, no unknown keys.
  * All text lives in the file's arena, all numbers are unsigned decimal integers with overflow checks.
@@ -6,7 +6,6 @@
 #include "safetensors.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +26,11 @@ Dtype safe_dtype(SafeType t)
 const char *safe_type_name(SafeType t)
 {
     return types[t].name;
+}
+
+size_t safe_type_size(SafeType t)
+{
+    return types[t].size;
 }
 
 /* ---- scanning the header ---- */
@@ -526,134 +530,5 @@ bool safe_load(const SafeFile *f, const SafeItem *items, uint32_t n, const char 
         tensor_free(&read[i]);
     }
     free(read);
-    return ok;
-}
-
-/* ---- writing ---- */
-static SafeType type_for(Dtype t, bool half)
-{
-    return t == DT_F64 ? SAFE_F64 : t == DT_I32 ? SAFE_I32 : t == DT_BOOL ? SAFE_BOOL : half ? SAFE_F16 : SAFE_F32;
-}
-
-/* To nearest, ties to even; from 65520 on infinity. */
-static uint16_t to_half(float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, 4);
-    uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7FFFFFFF;
-    if (rest > 0x7F800000)
-        return (uint16_t)(sign | 0x7E00);
-    if (rest < 0x38800000)                                 /* below 2^-14: in units of 2^-24 */
-        return (uint16_t)(sign | (uint32_t)rintf(fabsf(v) * 0x1p24f));
-    rest += 0xFFF + (rest >> 13 & 1);
-    return (uint16_t)(sign | (rest >= 0x47800000 ? 0x7C00 : (rest - 0x38000000) >> 13));
-}
-
-static bool fits_half(const SafeItem *item, const char *path, Status *st)
-{
-    const float *f = item->tensor->data;
-    for (int64_t i = 0, n = item->tensor->dtype == DT_F32 ? tensor_count(item->tensor) : 0; i < n; i++)
-        if (isfinite(f[i]) && (to_half(f[i]) & 0x7C00) == 0x7C00)
-            return status_fail(st, "cannot write '%s': '%s' holds %g, too large for 16 bits (65504)", path, item->name, (double)f[i]);
-    return true;
-}
-
-static bool put_data(FileWriter *w, const Tensor *t, bool half, Status *st)
-{
-    size_t n = (size_t)tensor_count(t);
-    if (!half || t->dtype != DT_F32)
-        return file_put(w, t->data, n * dtype_size(t->dtype), st);
-    const float *f = t->data;
-    uint16_t    *h = xmalloc((n + 1) * sizeof *h);
-    for (size_t i = 0; i < n; i++)
-        h[i] = to_half(f[i]);
-    bool ok = file_put(w, h, n * sizeof *h, st);
-    free(h);
-    return ok;
-}
-
-static int compare_width(const SafeItem *x, const SafeItem *y, bool half)
-{
-    size_t wx = types[type_for(x->tensor->dtype, half)].size, wy = types[type_for(y->tensor->dtype, half)].size;
-    return wx != wy ? (wx < wy) - (wx > wy) : strcmp(x->name, y->name);
-}
-
-static int by_width(const void *a, const void *b) { return compare_width(a, b, false); }
-static int by_half_width(const void *a, const void *b) { return compare_width(a, b, true); }
-
-static int by_item_name(const void *a, const void *b)
-{
-    return strcmp(((const SafeItem *)a)->name, ((const SafeItem *)b)->name);
-}
-
-static void add_json(Text *t, const char *s)
-{
-    text_add(t, "\"");
-    for (; *s; s++)
-        if (*s == '"' || *s == '\\')
-            text_addf(t, "\\%c", *s);
-        else if ((unsigned char)*s < 32)
-            text_addf(t, "\\u%04x", *s);
-        else
-            text_addn(t, s, 1);
-    text_add(t, "\"");
-}
-
-bool safe_write(const char *path, const SafeItem *items, uint32_t n, const SafeMeta *meta, uint32_t nmeta, bool half, Status *st)
-{
-    SafeItem *item = xmalloc(sizeof *item * (n + 1));
-    SafeMeta *m = xmalloc(sizeof *m * (nmeta + 1));
-    Text      head = { 0 };
-    uint64_t  at = 0;
-    bool      ok = true;
-    if (n)
-        memcpy(item, items, n * sizeof *item);
-    if (nmeta)
-        memcpy(m, meta, nmeta * sizeof *m);
-    qsort(item, n, sizeof *item, by_item_name);
-    for (uint32_t i = 1; i < n; i++)
-        if (!strcmp(item[i].name, item[i - 1].name))
-            ok = status_fail(st, "cannot write '%s': two tensors are called '%s'", path, item[i].name);
-    for (uint32_t i = 0; i < n && half && ok; i++)
-        ok = fits_half(&item[i], path, st);
-    qsort(item, n, sizeof *item, half ? by_half_width : by_width);
-    qsort(m, nmeta, sizeof *m, by_key);
-    text_add(&head, "{");
-    for (uint32_t i = 0; i < nmeta; i++) {
-        text_add(&head, i ? "," : "\"__metadata__\":{");
-        add_json(&head, m[i].key);
-        text_add(&head, ":");
-        add_json(&head, m[i].value);
-    }
-    if (nmeta)
-        text_add(&head, n ? "}," : "}");
-    for (uint32_t i = 0; i < n; i++) {
-        const Tensor *t = item[i].tensor;
-        uint64_t      bytes = (uint64_t)tensor_count(t) * types[type_for(t->dtype, half)].size;
-        if (!strcmp(item[i].name, "__metadata__"))
-            ok = status_fail(st, "cannot write '%s': no tensor can be called '__metadata__'", path);
-        text_add(&head, i ? "," : "");
-        add_json(&head, item[i].name);
-        text_addf(&head, ":{\"dtype\":\"%s\",\"shape\":[", types[type_for(t->dtype, half)].name);
-        for (int k = 0; k < t->rank; k++)
-            text_addf(&head, "%s%lld", k ? "," : "", (long long)t->shape[k]);
-        text_addf(&head, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, at + bytes);
-        at += bytes;
-    }
-    text_add(&head, "}");
-    while (head.n % 8)                                     /* the data start aligned */
-        text_add(&head, " ");
-    uint8_t    length[8];
-    FileWriter w;
-    for (int i = 0; i < 8; i++)
-        length[i] = (uint8_t)((uint64_t)head.n >> 8 * i);
-    ok = ok && file_begin(&w, path, st);
-    ok = ok && file_put(&w, length, 8, st) && file_put(&w, head.at, head.n, st);
-    for (uint32_t i = 0; i < n && ok; i++)
-        ok = put_data(&w, item[i].tensor, half, st);
-    ok = ok && file_commit(&w, st);
-    text_free(&head);
-    free(item);
-    free(m);
     return ok;
 }

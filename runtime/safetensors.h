@@ -42,6 +42,7 @@ const char *safe_meta(const SafeFile *f, const char *key);                      
 
 Dtype safe_dtype(SafeType t);      /* of the tensor it is read into: F64 -> f64; F32, F16, BF16 -> f32; integers -> i32; BOOL -> bool */
 const char *safe_type_name(SafeType t);
+size_t safe_type_size(SafeType t);
 /* A new tensor of that dtype. An integer past 32 bits is refused. */
 bool safe_read(const SafeFile *f, const SafeTensor *t, Tensor *to, Status *st);
 
