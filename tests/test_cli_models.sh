@@ -66,5 +66,11 @@ if [ -f graphs/trained/models.list ]; then
         *) expect 0 "$pastiche" run "$name" "$work/photo.png" -o "$work/$name.png" ;;
         esac
     done <"$work/names"
+    for graph in graphs/trained/*.graph; do                                 # how they, and the perceptual networks, were made
+        expect 0 "$pastiche" fmt --check "$graph"
+        expect 0 "$pastiche" test "$graph"
+    done
+    bytes=$(cat graphs/trained/*.safetensors graphs/std/*.safetensors | wc -c)
+    [ "$bytes" -lt 12000000 ] || fail "the networks that come trained take $bytes bytes"
 fi
 finish
