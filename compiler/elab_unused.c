@@ -8,14 +8,6 @@
 
 #include <stdlib.h>
 
-static bool has_item(const File *f, ItemKind kind)
-{
-    for (uint32_t i = 0; i < f->nitems; i++)
-        if (f->items[i].kind == kind)
-            return true;
-    return false;
-}
-
 /* NULL: unused is as it should be. Data may be what `pastiche eval` is given by name, steps without a train block what a program calls through the library. */
 static const char *kind_to_use(const Item *it, bool trains)
 {
@@ -50,12 +42,11 @@ static bool said_once(const char *const *words, size_t n, const char *name)
 
 void warn_unused(Elab *e)
 {
-    const File *f = e->main->file;
-    bool        trains = has_item(f, I_TRAIN);
-    if (!trains && !has_item(f, I_EXPORT))
+    bool trains = e->m->trains.n > 0;
+    if (!trains && !e->m->exports.n)
         return;
     size_t       n;
-    const char **words = words_of(f, &n);
+    const char **words = words_of(e->main->file, &n);
     for (uint32_t i = 0; i < e->main->decls.n; i++) {
         const Decl *d = &e->main->decls.at[i];
         const char *kind = kind_to_use(d->item, trains);
