@@ -349,7 +349,7 @@ static bool read_from_file(Session *s, uint32_t net, Status *st)
     const Net  *n = &s->model->nets.at[net];
     if (!strncmp(n->from, "std/", 4))
         return std_source(n->from, NULL) ? session_read_weights(s, n->name, n->from, NULL, st) :
-                                           status_fail(st, "net '%s' needs '%s', which is not in the program; std/perceptual.safetensors and std/vgg19_small.safetensors are. Or give --weights %s=FILE", n->name, n->from, n->name);
+                                           status_fail(st, "net '%s' needs '%s', which is not in the program; std/vgg19_small.safetensors is. Or give --weights %s=FILE", n->name, n->from, n->name);
     char       *beside = path_join(s->folder, n->from);
     const char *path = path_is_file(beside) ? beside : n->from;
     bool        ok = true, in_std = !strncmp(s->path, "std/", 4);

@@ -204,7 +204,7 @@ look() # MORE...: equal sets and others
 look
 prints "by std/perceptual.graph"
 expect 0 "$pastiche" eval --real "$a" --fake "$b"
-prints "120 features of std/perceptual.graph"
+prints "240 features of std/perceptual.graph"
 expect 0 "$pastiche" test graphs/std/perceptual.graph
 weights=../shared/data/weights/vgg19_small16x.safetensors
 if [ -e "$weights" ]; then

@@ -66,7 +66,7 @@ if [ -f graphs/trained/models.list ]; then
         *) expect 0 "$pastiche" run "$name" "$work/photo.png" -o "$work/$name.png" ;;
         esac
     done <"$work/names"
-    for graph in graphs/trained/*.graph; do                                 # how they, and the perceptual networks, were made
+    for graph in graphs/trained/*.graph; do                                 # how they, and the perceptual network, were made
         expect 0 "$pastiche" fmt --check "$graph"
         expect 0 "$pastiche" test "$graph"
     done

@@ -26,5 +26,5 @@ same a.npy b.npy
 expect 0 usr/bin/pastiche run install.graph far -o far.npy --backend reference
 expect 1 usr/bin/pastiche run install.graph lost -o far.npy
 says "net 'nowhere' needs 'std/nothing.safetensors', which is not in the program"
-expect 0 usr/bin/pastiche run install.graph lost -o seen.npy --backend reference --weights nowhere=std/perceptual.safetensors
+expect 0 usr/bin/pastiche run install.graph lost -o seen.npy --backend reference --weights nowhere=std/vgg19_small.safetensors
 finish
