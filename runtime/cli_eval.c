@@ -61,9 +61,9 @@ static int open_real(Eval *e)
     if (!number_option(e->g, "--size", 1, 16384, &e->real.size) || !number_option(e->g, "--count", 1, 1000000, &count))
         return 2;
     e->fake.size = e->real.size;
-    if (path_is_folder(real) || !e->m)
+    if (!e->m)
         return !pictures_of_folder(&e->real, real);
-    return !open_session(e->g, false, &e->session) || !pictures_of_data(&e->real, &e->session, real, count);
+    return !open_session(e->g, false, &e->session) || !pictures_of_name(&e->real, &e->session, real, count);
 }
 
 static int open_fake(Eval *e)
@@ -383,7 +383,7 @@ static int check_words(const Given *g)
 int command_eval(int argc, char **argv)
 {
     static const Option options[] = {
-        { "--real", "FOLDER|DATA", "the true pictures: a folder with the folders in it, or a data item of FILE: comics, pairs.photo" },
+        { "--real", "DATA|FOLDER", "the true pictures: a data item of FILE (comics, pairs.photo), or a folder with the folders in it (./comics)" },
         { "--fake", "FOLDER", "the pictures to measure, in place of an export's" },
         { "--pairs", NULL, "each picture and the true one of the same name: PSNR, SSIM, perceptual distance" },
         { "--count", "N", "pictures to make of noise, and to take of DATA (default: as many as there are true ones)" },

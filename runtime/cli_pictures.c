@@ -24,7 +24,7 @@ bool pictures_of_folder(Pictures *s, const char *folder)
     return true;
 }
 
-bool pictures_of_data(Pictures *s, Session *session, const char *name, int64_t count)
+bool pictures_of_name(Pictures *s, Session *session, const char *name, int64_t count)
 {
     const Model *m = session->model;
     const char  *dot = strchr(name, '.');
@@ -54,6 +54,8 @@ bool pictures_of_data(Pictures *s, Session *session, const char *name, int64_t c
                 tensor_free(&fields[k]);
         return true;
     }
+    if (path_is_folder(name))
+        return pictures_of_folder(s, name);
     return !complain("%s: there is no such folder, nor is it a data item of %s", name, session->path);
 }
 

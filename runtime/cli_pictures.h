@@ -23,8 +23,8 @@ typedef struct {
 } Pictures;
 
 bool pictures_of_folder(Pictures *s, const char *folder);
-/* The first `count` items of a data item of the session, "faces" or "pairs.photo"; 0: all. */
-bool pictures_of_data(Pictures *s, Session *session, const char *name, int64_t count);
+/* The first `count` items of a data item of the session, "faces" or "pairs.photo" (0: all); or of a folder, if no data item has that name: "./faces" never is one. */
+bool pictures_of_name(Pictures *s, Session *session, const char *name, int64_t count);
 /* What the export makes of the inputs given as words; `count` items where their number is free. Takes p's first result. */
 bool pictures_of_export(Pictures *s, pastiche_model *m, pastiche_program *p, const Given *g, int64_t count);
 void pictures_free(Pictures *s);

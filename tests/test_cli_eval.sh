@@ -80,6 +80,13 @@ json real 7
 one=$(number frechet)
 expect 0 eval_sets "$graph" shade normal:1 --real pairs.comic --count 7 --json
 near frechet "$one" 0                                      # the same seed, the same noise
+cp "$graph" "$work/here.graph"
+mkdir "$work/pairs.comic"
+in_work() { (cd "$work" && "$pastiche" eval here.graph shade normal:1 --real "$1" --count 7 --json --features here.graph); }
+expect 0 in_work pairs.comic                               # a data item, though there is a folder of its name
+near frechet "$one" 0
+expect 1 in_work ./pairs.comic
+says "./pairs.comic: no .png or .jpg files in it"
 expect 0 eval_sets "$graph" shade normal:2 --real pairs.comic --count 7 --json
 less 1e-9 "$(awk -v a="$one" -v b="$(number frechet)" 'BEGIN { d = a - b; print d < 0 ? -d : d }')"
 expect 0 eval_sets "$graph" shade '[0, 1, -1]' --real pairs.comic --json
