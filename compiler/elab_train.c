@@ -325,6 +325,16 @@ static bool fits(Elab *e, const GraphInput *in, const Type *t, DimBind *b, uint3
     return ok;
 }
 
+/* One argument may be too many because it is several. */
+static void hint_one_field(Elab *e, Diag *g, const Data *d, const char *when)
+{
+    Text fields = { 0 };
+    for (uint32_t i = 0; i < d->nfields; i++)
+        text_addf(&fields, "%s%s", !i ? "" : i + 1 < d->nfields ? ", " : " and ", d->fields[i].name);
+    diag_hint(e->d, g, "An item of '%s' is %s; the first alone: %s.%s.%s", d->name, fields.at, d->name, when, d->fields[0].name);
+    text_free(&fields);
+}
+
 static bool known_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *out)
 {
     Elab   *e = ts->e;
@@ -364,7 +374,9 @@ static bool known_step(TrainState *ts, const Stmt *s, const Expr *x, TrainStmt *
         }
         for (uint32_t k = 0; k < n; k++, count++) {
             if (count >= g->inputs.n) {
-                elab_error(e, 340, a->value->loc, "step '%s' takes %u argument%s, this is one more", step->name, g->inputs.n, g->inputs.n == 1 ? "" : "s");
+                Diag *why = elab_error(e, 340, a->value->loc, "step '%s' takes %u argument%s, this is one more", step->name, g->inputs.n, g->inputs.n == 1 ? "" : "s");
+                if (n > 1)
+                    hint_one_field(e, why, &e->m->datas.at[vals[0].data], a->value->str);
                 return false;
             }
             uint32_t at = count;

@@ -14,30 +14,72 @@ static void free_sizes(const pastiche_info *info, int64_t count, int64_t *shape)
         shape[i] = info->shape[i] >= 0 ? info->shape[i] : i == 0 ? count : 1;
 }
 
+enum { LIST_MOST = 4096 };
+
+/* A list of numbers, or of lists of one shape: shape[0..rank). */
+typedef struct { double v[LIST_MOST]; int64_t n, shape[MAX_RANK]; int rank; } List;
+
+static const char *after_gaps(const char *p)
+{
+    while (*p == ' ' || *p == ',')
+        p++;
+    return p;
+}
+
+static const char not_a_list[] = "is not a list of numbers such as [1, 2], or of such lists";
+
+/* From behind a '[' to behind its ']'; NULL with what is wrong. */
+static const char *read_level(const char *p, int level, List *l, const char **wrong)
+{
+    int64_t items = 0;
+    for (p = after_gaps(p); *p && *p != ']'; p = after_gaps(p), items++) {
+        bool  leaf = *p != '[';
+        char *end;
+        if (l->rank && leaf != (level == l->rank - 1))
+            return *wrong = "holds both numbers and lists", NULL;
+        if (!leaf && level == MAX_RANK - 1)
+            return *wrong = "is too deep", NULL;
+        if (!leaf) {
+            if (!(p = read_level(p + 1, level + 1, l, wrong)))
+                return NULL;
+            continue;
+        }
+        if (l->n == LIST_MOST)
+            return *wrong = "has too many numbers; use a .npy file", NULL;
+        l->rank = level + 1;
+        l->v[l->n++] = strtod(p, &end);
+        if (end == p)
+            return *wrong = not_a_list, NULL;
+        p = end;
+    }
+    if (!*p)
+        return *wrong = "has no closing bracket", NULL;
+    if (l->shape[level] >= 0 && l->shape[level] != items)
+        return *wrong = "holds lists of different lengths", NULL;
+    l->shape[level] = items;
+    return p + 1;
+}
+
+/* A plain list gives the numbers of any shape in order; one of lists has the shape, too. */
 static bool read_list(const char *text, const pastiche_info *info, int64_t count, Tensor *t, const char *name, Status *st)
 {
-    int64_t shape[MAX_RANK], n = 0;
-    double  v[4096];
-    const char *p = text + 1;
-    while (*p && *p != ']') {
-        char *end;
-        if (n == (int64_t)COUNT(v))
-            return status_fail(st, "'%s': a list has at most %zu numbers; use a .npy file", name, COUNT(v));
-        v[n++] = strtod(p, &end);
-        if (end == p)
-            return status_fail(st, "'%s': '%s' is not a list of numbers such as [1, 2]", name, text);
-        for (p = end; *p == ' ' || *p == ','; p++)
-            ;
-    }
-    if (strcmp(p, "]"))
-        return status_fail(st, "'%s': '%s' is not a list of numbers such as [1, 2]", name, text);
-    free_sizes(info, info->rank == 1 && info->shape[0] < 0 ? n : count, shape);
-    if (!tensor_alloc(t, (Dtype)info->dtype, info->rank, shape, st))
+    List        l = { .n = 0 };
+    int64_t     shape[MAX_RANK];
+    const char *wrong = not_a_list;
+    for (int i = 0; i < MAX_RANK; i++)
+        l.shape[i] = -1;
+    const char *end = read_level(text + 1, 0, &l, &wrong);
+    if (!end || *end)
+        return status_fail(st, "'%s': '%s' %s", name, text, wrong);
+    if (l.rank > 1 && l.rank != info->rank)
+        return status_fail(st, "'%s' has %d ax%s, the list %d", name, info->rank, info->rank == 1 ? "is" : "es", l.rank);
+    free_sizes(info, info->rank == 1 && info->shape[0] < 0 ? l.n : count, shape);
+    if (!tensor_alloc(t, (Dtype)info->dtype, info->rank, l.rank > 1 ? l.shape : shape, st))
         return false;
-    if (tensor_count(t) != n)
-        return status_fail(st, "'%s' has %lld elements, the list %lld", name, (long long)tensor_count(t), (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        tensor_set(t, i, v[i]);
+    if (tensor_count(t) != l.n)
+        return status_fail(st, "'%s' has %lld elements, the list %lld", name, (long long)tensor_count(t), (long long)l.n);
+    for (int64_t i = 0; i < l.n; i++)
+        tensor_set(t, i, l.v[i]);
     return true;
 }
 

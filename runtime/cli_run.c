@@ -160,7 +160,7 @@ int command_run(int argc, char **argv)
         EXEC_OPTIONS,
     };
     static const Command c = { "run", "FILE EXPORT [[NAME=]INPUT]... [-o OUT] [--weights FILE.safetensors]...",
-                               "Runs an export; the NAME of a trained network (`pastiche models`) stands for FILE, EXPORT and weights. An INPUT is a .png, .jpg or .npy file, a number, a [list, of, numbers], normal:SEED, or a folder of pictures.\n"
+                               "Runs an export; the NAME of a trained network (`pastiche models`) stands for FILE, EXPORT and weights. An INPUT is a .png, .jpg or .npy file, a number, a [list, of, numbers] or of such lists, normal:SEED, or a folder of pictures.\n"
                                "8-bit pixels map by the type's `in [a, b]`; .npy arrays are taken as they are. Outputs clip to their range.",
                                options, COUNT(options), 2, -1 };
     static Given g;

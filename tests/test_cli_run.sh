@@ -61,6 +61,26 @@ for backend in ${BACKENDS:-reference native}; do
     printf 'export both(x: f32[N]) -> (total: f32[], most: f32[]) {\n    return sum(x), amax(x)\n}\n\nexport level(photo: f32[1, 3, H, W] in [0, 1]) -> f32[] {\n    return mean(photo)\n}\n' >"$work/numbers.graph"
     expect 0 "$pastiche" run "$work/numbers.graph" both '[1, 2.5, -4]' --backend "$backend"
     prints "total -0.5  most 2.5"
+    printf '\nexport right(x: f32[N, 2], bias: f32[] = 0) -> f32[] {\n    return sum(x[:, 1]) + bias\n}\n' >>"$work/numbers.graph"
+    right() { "$pastiche" run "$work/numbers.graph" right "$@" --backend "$backend"; }
+    expect 0 right '[[1, 2], [3, 4], [5,6]]'
+    prints 12
+    expect 0 right '[1, 2, 3, 4]' --count 2                                 # in order
+    prints 6
+    expect 1 right '[[1, 2], [3]]'
+    says "'x': '[[1, 2], [3]]' holds lists of different lengths"
+    expect 1 right '[[1, 2], 3]'
+    says "holds both numbers and lists"
+    expect 1 right '[1, [2, 3]]'
+    says "holds both numbers and lists"
+    expect 1 right '[[1, 2]'
+    says "has no closing bracket"
+    expect 1 right '[[[1, 2]]]'
+    says "'x' has 2 axes, the list 3"
+    expect 1 right '[[[[[[[[[[[[1]]]]]]]]]]]]'
+    says "is too deep"
+    expect 1 right '[[1, 2, 3]]'
+    says "'x'" "3"
     expect 0 "$pastiche" run "$work/numbers.graph" both '[1, 2.5, -4]' --backend "$backend" -o "$work/both.npy"
     silent
     expect 0 test "$(tail_bytes "$work/both.most.npy")" = 00002040
