@@ -199,6 +199,19 @@ const char *place_text(const Graph *g, Loc loc, char *buf, size_t size)
     return buf;
 }
 
+bool node_fail(const Graph *g, Ref r, Status *st, const char *fmt, ...)
+{
+    char        where[256], what[256];
+    const Node *n = node(g, r);
+    va_list     ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    place_text(g, n->loc, where, sizeof where);
+    const char *chain = n->chain && n->chain < g->chains.n ? g->chains.at[n->chain] : NULL;
+    return status_fail(st, "%s%s%s: %s%s%s", where, where[0] ? ": " : "", op_info[n->op].name, what, chain ? ", " : "", chain ? chain : "");
+}
+
 /* ---- copying ---- */
 
 static uint32_t copy_chain(Graph *to, const char *chain)

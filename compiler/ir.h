@@ -142,6 +142,8 @@ static inline Ref            node_arg(const Graph *g, Ref r, int i) { return nod
 
 /* "dcgan.graph:19", "line 19" without g->sources, "" without a line. */
 const char *place_text(const Graph *g, Loc loc, char *buf, size_t size);
+/* Always false, as status_fail; the message starts with the node's place and its op's name and ends with where its text was applied. */
+bool node_fail(const Graph *g, Ref r, Status *st, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* hints.c: the hint of that kind that r stands under, the innermost first; NULL: none. hint_add: equal hints are one. hint_copy: `hint` of another graph, with those around it. */
 const GraphHint *node_hint(const Graph *g, Ref r, HintKind kind);

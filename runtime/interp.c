@@ -15,26 +15,13 @@ static RefFn *const ref_fns[OP_COUNT] = {
 #undef OP
 };
 
-bool ref_fail(const Interp *ip, Ref r, const char *fmt, ...)
-{
-    char        where[256], what[256];
-    const Node *nd = node(ip->g, r);
-    va_list     ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    place_text(ip->g, nd->loc, where, sizeof where);
-    const char *chain = nd->chain && nd->chain < ip->g->chains.n ? ip->g->chains.at[nd->chain] : NULL;
-    return status_fail(ip->st, "%s%s%s: %s%s%s", where, where[0] ? ": " : "", op_info[nd->op].name, what, chain ? ", " : "", chain ? chain : "");
-}
-
 bool ref_dim(const Interp *ip, Ref r, Dim d, int64_t *v)
 {
     if (dim_eval(ip->g->dims, d, ip->binds, ip->nbinds, v))
         return true;
     Text t = {0};
     dim_print(ip->g->dims, d, &t);
-    ref_fail(ip, r, "the size %s is not known or too large", t.at);
+    node_fail(ip->g, r, ip->st, "the size %s is not known or too large", t.at);
     text_free(&t);
     return false;
 }
@@ -80,15 +67,15 @@ static bool value_new(const Interp *ip, Ref r, Value *v)
         if (!ref_dim(ip, r, node_shape(ip->g, r)[i], &v->shape[i]))
             return false;
         if (v->shape[i] < 0)
-            return ref_fail(ip, r, "axis %d would have the size %lld", i, (long long)v->shape[i]);
+            return node_fail(ip->g, r, ip->st, "axis %d would have the size %lld", i, (long long)v->shape[i]);
         empty |= v->shape[i] == 0;
     }
     for (int i = 0; i < nd->rank && !empty; i++)
         if (__builtin_mul_overflow(n, v->shape[i], &n) || n > (int64_t)1 << 43)
-            return ref_fail(ip, r, "a tensor too large for this machine");
+            return node_fail(ip->g, r, ip->st, "a tensor too large for this machine");
     v->n = empty ? 0 : n;
     v->at = calloc((size_t)(v->n ? v->n : 1), sizeof *v->at);
-    return v->at ? true : ref_fail(ip, r, "out of memory: %.1f MB", (double)v->n * 8 / 1e6);
+    return v->at ? true : node_fail(ip->g, r, ip->st, "out of memory: %.1f MB", (double)v->n * 8 / 1e6);
 }
 
 static void value_free(Value *v)

@@ -44,8 +44,6 @@ uint32_t *count_uses(const Graph *g, const Ref *want, uint32_t nwant);
 bool interpret_traced(const Graph *g, const Tensor *inputs, const Tensor *vars, const RunState *rs, const Ref *want, uint32_t nwant, const Dtype *as, Tensor *results,
                       uint8_t *bad, Status *st);
 
-/* Always false; the message starts with the place and the op's name. */
-bool ref_fail(const Interp *ip, Ref r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool ref_dim(const Interp *ip, Ref r, Dim d, int64_t *v);      /* a Dim as a number */
 double wrap_i32(double v);                                     /* two's complement, as i32 arithmetic does */
 double clamp_i32(double v);                                    /* towards zero, clamped, NaN to 0, as cast does */

@@ -59,7 +59,7 @@ bool ref_matmul(const Interp *ip, Ref r, const Value *const *in, Value *out)
     for (int i = 0; i < q - 2; i++)
         batch *= out->shape[i];
     if (in[0]->n != batch * m * k || in[1]->n != batch * k * n)
-        return ref_fail(ip, r, "operands do not fit: %lld x %lld x %lld", (long long)m, (long long)k, (long long)n);
+        return node_fail(ip->g, r, ip->st, "operands do not fit: %lld x %lld x %lld", (long long)m, (long long)k, (long long)n);
     double *flipped = tb ? xmalloc((size_t)(k * n) * sizeof *flipped) : NULL;
     for (int64_t t = 0; t < batch; t++) {
         const double *a = in[0]->at + t * m * k, *b = in[1]->at + t * k * n;
@@ -89,7 +89,7 @@ static bool conv_of(const Interp *ip, Ref ref, const Value *x, const Value *w, c
     *v = (Conv){.n = x->shape[0], .c = x->shape[1], .h = x->shape[2], .w = x->shape[3], .k = w->shape[0], .r = w->shape[2], .s = w->shape[3],
                 .ho = y->shape[2], .wo = y->shape[3], .sh = at[0], .sw = at[1], .top = at[2], .left = at[4], .dh = at[6], .dw = at[7], .groups = at[8]};
     if (v->groups < 1 || v->c % v->groups || v->k % v->groups || w->shape[1] != v->c / v->groups || y->shape[0] != v->n || y->shape[1] != v->k)
-        return ref_fail(ip, ref, "operands do not fit: %lld channels, %lld outputs, %lld groups", (long long)v->c, (long long)v->k, (long long)v->groups);
+        return node_fail(ip->g, ref, ip->st, "operands do not fit: %lld channels, %lld outputs, %lld groups", (long long)v->c, (long long)v->k, (long long)v->groups);
     v->cg = v->c / v->groups;
     v->kg = v->k / v->groups;
     v->crs = v->cg * v->r * v->s;

@@ -32,12 +32,12 @@ bool ref_const(const Interp *ip, Ref r, const Value *const *in, Value *out)
 static bool copy_tensor(const Interp *ip, Ref r, const Tensor *t, Value *out, const char *what)
 {
     if (!t->data)
-        return ref_fail(ip, r, "%s has no value", what);
+        return node_fail(ip->g, r, ip->st, "%s has no value", what);
     bool same = t->rank == out->rank;
     for (int i = 0; i < out->rank && same; i++)
         same = t->shape[i] == out->shape[i];
     if (!same)
-        return ref_fail(ip, r, "%s has another shape than the graph says", what);
+        return node_fail(ip->g, r, ip->st, "%s has another shape than the graph says", what);
     for (int64_t i = 0; i < out->n; i++)
         out->at[i] = tensor_get(t, i);
     return true;
@@ -65,7 +65,7 @@ bool ref_var(const Interp *ip, Ref r, const Value *const *in, Value *out)
     int64_t index = node_attrs(ip->g, r)[0];
     snprintf(what, sizeof what, "variable number %lld", (long long)index);
     if (!ip->vars)
-        return ref_fail(ip, r, "%s has no value", what);
+        return node_fail(ip->g, r, ip->st, "%s has no value", what);
     return copy_tensor(ip, r, &ip->vars[index], out, what);
 }
 
@@ -131,7 +131,7 @@ static bool same_counts(const Interp *ip, Ref r, const Value *const *in, const V
 {
     for (int i = 0; i < node(ip->g, r)->nargs; i++)
         if (in[i]->n != out->n)
-            return ref_fail(ip, r, "operand %d has %lld elements, the result %lld", i, (long long)in[i]->n, (long long)out->n);
+            return node_fail(ip->g, r, ip->st, "operand %d has %lld elements, the result %lld", i, (long long)in[i]->n, (long long)out->n);
     return true;
 }
 

@@ -67,7 +67,7 @@ bool ref_sum(const Interp *ip, Ref r, const Value *const *in, Value *out)
 bool ref_amax(const Interp *ip, Ref r, const Value *const *in, Value *out)
 {
     if (in[0]->n == 0 && out->n > 0)
-        return ref_fail(ip, r, "the largest of no elements");
+        return node_fail(ip->g, r, ip->st, "the largest of no elements");
     View    v = reduced_view(ip, r, in[0], out);
     int64_t rows = view_rows(&v), len = view_len(&v), step = view_step(&v);
     for (int64_t i = 0; i < out->n; i++)
@@ -87,7 +87,7 @@ bool ref_argmax(const Interp *ip, Ref r, const Value *const *in, Value *out)
     int64_t axis = node_attrs(ip->g, r)[0], strides[MAX_RANK];
     int64_t len = in[0]->shape[axis];
     if (len == 0 && out->n > 0)
-        return ref_fail(ip, r, "the largest of no elements");
+        return node_fail(ip->g, r, ip->st, "the largest of no elements");
     strides_of(in[0]->rank, in[0]->shape, strides);
     int64_t inner = strides[axis];
     for (int64_t i = 0; i < out->n; i++) {
@@ -105,7 +105,7 @@ bool ref_argmax(const Interp *ip, Ref r, const Value *const *in, Value *out)
 bool ref_reshape(const Interp *ip, Ref r, const Value *const *in, Value *out)
 {
     if (in[0]->n != out->n)
-        return ref_fail(ip, r, "%lld elements do not make %lld", (long long)in[0]->n, (long long)out->n);
+        return node_fail(ip->g, r, ip->st, "%lld elements do not make %lld", (long long)in[0]->n, (long long)out->n);
     memcpy(out->at, in[0]->at, (size_t)out->n * sizeof *out->at);
     return true;
 }
@@ -130,7 +130,7 @@ bool ref_broadcast(const Interp *ip, Ref r, const Value *const *in, Value *out)
             if (in[0]->shape[i] == out->shape[i])
                 continue;
             if (in[0]->shape[i] != 1)
-                return ref_fail(ip, r, "axis %d has %lld elements, not 1", i, (long long)in[0]->shape[i]);
+                return node_fail(ip->g, r, ip->st, "axis %d has %lld elements, not 1", i, (long long)in[0]->shape[i]);
             v.stride[i] = 0;
         }
     }
@@ -152,7 +152,7 @@ static bool part_view(const Interp *ip, Ref r, const Value *whole, const Value *
             return false;
         int64_t last = start + (part->shape[i] - 1) * step;
         if (start < 0 || start >= whole->shape[i] || last < 0 || last >= whole->shape[i])
-            return ref_fail(ip, r, "axis %d: elements %lld to %lld of %lld", i, (long long)start, (long long)last, (long long)whole->shape[i]);
+            return node_fail(ip->g, r, ip->st, "axis %d: elements %lld to %lld of %lld", i, (long long)start, (long long)last, (long long)whole->shape[i]);
         v->base += start * strides[i];
         v->stride[i] = step * strides[i];
     }
@@ -190,14 +190,14 @@ bool ref_concat(const Interp *ip, Ref r, const Value *const *in, Value *out)
         v.base = at * strides[axis];
         for (int k = 0; k < out->rank; k++)
             if (k != axis && in[i]->shape[k] != out->shape[k])
-                return ref_fail(ip, r, "part %d: axis %d has %lld elements, the result %lld", i, k, (long long)in[i]->shape[k], (long long)out->shape[k]);
+                return node_fail(ip->g, r, ip->st, "part %d: axis %d has %lld elements, the result %lld", i, k, (long long)in[i]->shape[k], (long long)out->shape[k]);
         at += in[i]->shape[axis];
         if (at > out->shape[axis])
-            return ref_fail(ip, r, "the parts are longer than %lld along axis %lld", (long long)out->shape[axis], (long long)axis);
+            return node_fail(ip->g, r, ip->st, "the parts are longer than %lld along axis %lld", (long long)out->shape[axis], (long long)axis);
         if (in[i]->n)
             copy_to(&v, in[i]->at, out->at);
     }
-    return at == out->shape[axis] ? true : ref_fail(ip, r, "the parts are shorter than %lld along axis %lld", (long long)out->shape[axis], (long long)axis);
+    return at == out->shape[axis] ? true : node_fail(ip->g, r, ip->st, "the parts are shorter than %lld along axis %lld", (long long)out->shape[axis], (long long)axis);
 }
 
 /* ---- pad: for each axis of the grown tensor, which element of the small one stands there ---- */
@@ -212,9 +212,9 @@ static bool pad_maps(const Interp *ip, Ref r, const Value *small, const Value *g
     for (int k = 0; k < grown->rank; k++) {
         int64_t n = small->shape[k], before = attrs[k], behind = grown->shape[k] - n - before, most = before > behind ? before : behind;
         if (n + before > grown->shape[k] || before < 0)
-            return ref_fail(ip, r, "axis %d: %lld before and %lld elements do not fit into %lld", k, (long long)before, (long long)n, (long long)grown->shape[k]);
+            return node_fail(ip->g, r, ip->st, "axis %d: %lld before and %lld elements do not fit into %lld", k, (long long)before, (long long)n, (long long)grown->shape[k]);
         if (most > 0 && (mode == MODE_REFLECT ? most >= n : n == 0))
-            return ref_fail(ip, r, "axis %d: %lld elements cannot be %s by %lld", k, (long long)n, mode == MODE_REFLECT ? "mirrored" : "repeated", (long long)most);
+            return node_fail(ip->g, r, ip->st, "axis %d: %lld elements cannot be %s by %lld", k, (long long)n, mode == MODE_REFLECT ? "mirrored" : "repeated", (long long)most);
         total += grown->shape[k];
     }
     m->all = xmalloc((size_t)total * sizeof *m->all);
@@ -283,7 +283,7 @@ static bool row_index(const Interp *ip, Ref r, double value, int64_t rows, int64
     *index = (int64_t)value;
     if (*index >= 0 && *index < rows)
         return true;
-    return ref_fail(ip, r, "index %lld is outside 0 to %lld", (long long)*index, (long long)rows - 1);
+    return node_fail(ip->g, r, ip->st, "index %lld is outside 0 to %lld", (long long)*index, (long long)rows - 1);
 }
 
 static int64_t row_length(const Value *table)
@@ -299,7 +299,7 @@ bool ref_gather(const Interp *ip, Ref r, const Value *const *in, Value *out)
 {
     int64_t len = row_length(in[0]), at;
     if (in[1]->n * len != out->n)
-        return ref_fail(ip, r, "%lld rows of %lld elements do not make %lld", (long long)in[1]->n, (long long)len, (long long)out->n);
+        return node_fail(ip->g, r, ip->st, "%lld rows of %lld elements do not make %lld", (long long)in[1]->n, (long long)len, (long long)out->n);
     for (int64_t i = 0; i < in[1]->n; i++) {
         if (!row_index(ip, r, in[1]->at[i], in[0]->shape[0], &at))
             return false;
@@ -313,7 +313,7 @@ bool ref_scatter_add(const Interp *ip, Ref r, const Value *const *in, Value *out
 {
     int64_t len = row_length(out), at;
     if (in[1]->n * len != in[0]->n)
-        return ref_fail(ip, r, "%lld rows of %lld elements are not %lld", (long long)in[1]->n, (long long)len, (long long)in[0]->n);
+        return node_fail(ip->g, r, ip->st, "%lld rows of %lld elements are not %lld", (long long)in[1]->n, (long long)len, (long long)in[0]->n);
     for (int64_t i = 0; i < in[1]->n; i++) {
         if (!row_index(ip, r, in[1]->at[i], out->shape[0], &at))
             return false;

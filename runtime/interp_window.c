@@ -38,7 +38,7 @@ static bool resize(const Interp *ip, Ref r, const Value *x, const Value *y, bool
     const int64_t *attrs = node_attrs(ip->g, r);
     int64_t        h = x->shape[2], w = x->shape[3], ho = y->shape[2], wo = y->shape[3], planes = x->shape[0] * x->shape[1];
     if (y->n && (h == 0 || w == 0))
-        return ref_fail(ip, r, "a picture of %lld by %lld has no pixels to resize", (long long)h, (long long)w);
+        return node_fail(ip->g, r, ip->st, "a picture of %lld by %lld has no pixels to resize", (long long)h, (long long)w);
     Tap *ty = make_taps((ResizeMode)attrs[0], (ResizeConvention)attrs[1], h, ho);
     Tap *tx = make_taps((ResizeMode)attrs[0], (ResizeConvention)attrs[1], w, wo);
 #pragma omp parallel for if (y->n > PARALLEL_FROM)
@@ -101,7 +101,7 @@ static bool windows(const Interp *ip, Ref r, WindowTask task, const Value *x, co
     const int64_t *attrs = node_attrs(ip->g, r);
     int64_t        h = big->shape[2], w = big->shape[3], ho = small->shape[2], wo = small->shape[3], planes = big->shape[0] * big->shape[1];
     if (planes != small->shape[0] * small->shape[1] || x->n != big->n)
-        return ref_fail(ip, r, "operands differ in batch, channels or size");
+        return node_fail(ip->g, r, ip->st, "operands differ in batch, channels or size");
 #pragma omp parallel for if (big->n > PARALLEL_FROM)
     for (int64_t p = 0; p < planes; p++) {
         const double *xp = x->at + p * h * w;

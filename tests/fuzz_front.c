@@ -4,29 +4,12 @@
  */
 #include "data.h"
 #include "model.h"
+#include "parsed.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-typedef struct { Arena arena; Sources sources; Diags diags; File *file; } Parsed;
-
-static void parse_text(Parsed *p, const char *text, size_t size)
-{
-    *p = (Parsed){ 0 };
-    p->diags.sources = &p->sources;
-    Source s = { .path = "fuzz.graph", .text = text, .size = size };
-    vec_push(&p->sources.files, s);
-    p->file = parse_file(&p->arena, &p->diags, 0);
-}
-
-static void drop(Parsed *p)
-{
-    diags_free(&p->diags);
-    sources_free(&p->sources);
-    arena_free(&p->arena);
-}
 
 static void require(bool good, const char *what, const Text *text)
 {
@@ -41,7 +24,7 @@ static void check_format(const Parsed *p)
     Parsed q;
     Text   once = { 0 }, twice = { 0 }, tree = { 0 }, tree_after = { 0 };
     format_file(p->file, &p->sources, &once);
-    parse_text(&q, once.at ? once.at : "", once.n);
+    parse_text(&q, "fuzz.graph", once.at ? once.at : "", once.n);
     require(q.diags.errors == 0, "the formatted text does not parse", &once);
     format_file(q.file, &q.sources, &twice);
     require(once.n == twice.n && (!once.n || !memcmp(once.at, twice.at, once.n)), "formatting is not stable", &once);
@@ -84,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Parsed p;
     Text   said = { 0 }, json = { 0 };
-    parse_text(&p, (const char *)data, size);
+    parse_text(&p, "fuzz.graph", (const char *)data, size);
     diags_print(&p.diags, &said);
     diags_json(&p.diags, &json);
     require((p.diags.errors > 0) == (said.n > 0), "errors without text", &said);

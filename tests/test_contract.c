@@ -330,6 +330,22 @@ static float *random_rows(Shape s)
     return v;
 }
 
+/* One thread, whose results are near the reference, then more threads, whose results are the same bits. */
+static void run_and_compare(Built *b, const Case *c, const char *what, const DimBind *binds, uint32_t nb, Buf in0, Buf in1, Buf residual, Shape so, const RefOut *o, const float *res, const char *cpu)
+{
+    Buf one = run(b, binds, nb, in0, in1, residual, stored_size(so, b->out), 1);
+    compare_conv(c, b, so, o, res, one, cpu);
+    for (int threads = 2; threads <= 4; threads += 2) {
+        Buf more = run(b, binds, nb, in0, in1, residual, stored_size(so, b->out), threads);
+        CHECK(memcmp(one.at, more.at, (size_t)one.n * 4) == 0, "%s%s (%s): %d threads give other bits", what, describe(c), cpu, threads);
+        buf_free(&more);
+    }
+    buf_free(&one);
+    buf_free(&in0);
+    buf_free(&in1);
+    buf_free(&residual);
+}
+
 static void run_conv(Built *b, const Case *c, int n, int h, int w, const Target *t)
 {
     DimBind  binds[3];
@@ -347,17 +363,7 @@ static void run_conv(Built *b, const Case *c, int n, int h, int w, const Target 
     RefOut o = { calloc((size_t)no + 1, sizeof(double)), calloc((size_t)no + 1, sizeof(double)), no };
     reference(c, xs, ws, gs, a, bb, &o);
     Buf in0 = stored(s0, b->plan.in[0], a), in1 = stored(s1, b->plan.in[1], bb), residual = stored(so, b->out, res);
-    Buf one = run(b, binds, nb, in0, in1, residual, stored_size(so, b->out), 1);
-    compare_conv(c, b, so, &o, res, one, t->cpu);
-    for (int threads = 2; threads <= 4; threads += 2) {
-        Buf more = run(b, binds, nb, in0, in1, residual, stored_size(so, b->out), threads);
-        CHECK(memcmp(one.at, more.at, (size_t)one.n * 4) == 0, "%s (%s): %d threads give other bits", describe(c), t->cpu, threads);
-        buf_free(&more);
-    }
-    buf_free(&one);
-    buf_free(&in0);
-    buf_free(&in1);
-    buf_free(&residual);
+    run_and_compare(b, c, "", binds, nb, in0, in1, residual, so, &o, res, t->cpu);
     free(a);
     free(bb);
     free(res);
@@ -554,17 +560,7 @@ static void run_matmul(Built *b, const MatCase *c, int b1, int m, int n, int k, 
     }
     Case like = { OP_conv, c->b0, b1, m, n, k, c->ta, c->tb, 0, 0, 0, 0, c->flags };      /* for messages: n c h w k r s are b0 b1 m n k ta tb */
     Buf  in0 = stored(s0, b->plan.in[0], a), in1 = stored(s1, b->plan.in[1], bb), residual = stored(so, b->out, res);
-    Buf  one = run(b, binds, 4, in0, in1, residual, stored_size(so, b->out), 1);
-    compare_conv(&like, b, so, &o, res, one, t->cpu);
-    for (int threads = 2; threads <= 4; threads += 2) {
-        Buf more = run(b, binds, 4, in0, in1, residual, stored_size(so, b->out), threads);
-        CHECK(memcmp(one.at, more.at, (size_t)one.n * 4) == 0, "matmul %s (%s): %d threads give other bits", describe(&like), t->cpu, threads);
-        buf_free(&more);
-    }
-    buf_free(&one);
-    buf_free(&in0);
-    buf_free(&in1);
-    buf_free(&residual);
+    run_and_compare(b, &like, "matmul ", binds, 4, in0, in1, residual, so, &o, res, t->cpu);
     free(a);
     free(bb);
     free(res);

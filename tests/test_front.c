@@ -4,29 +4,11 @@
  */
 #define _GNU_SOURCE
 #include "check.h"
-#include "ast.h"
+#include "parsed.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct { Arena arena; Sources sources; Diags diags; File *file; } Parsed;
-
-static void parse_text(Parsed *p, const char *text, size_t size)
-{
-    *p = (Parsed){ 0 };
-    p->diags.sources = &p->sources;
-    Source s = { .path = "t.graph", .text = text, .size = size };
-    vec_push(&p->sources.files, s);
-    p->file = parse_file(&p->arena, &p->diags, 0);
-}
-
-static void drop(Parsed *p)
-{
-    diags_free(&p->diags);
-    sources_free(&p->sources);
-    arena_free(&p->arena);
-}
 
 /* The text that an expression's place covers, on the first line. */
 static const char *covered(Parsed *p, const Expr *e)
@@ -46,7 +28,7 @@ static void test_places(void)
                        "                        pad: 1) |> relu   # comment\n"
                        "const u = f([1, 2], 60 epochs)\n";
     Parsed p;
-    parse_text(&p, text, strlen(text));
+    parse_text(&p, "t.graph", text, strlen(text));
     CHECK(p.diags.errors == 0 && p.file->nitems == 5, "%u errors, %u items", p.diags.errors, p.file->nitems);
     const Expr *a = p.file->items[0].a, *y = p.file->items[1].a, *r = p.file->items[2].a, *z = p.file->items[3].a, *u = p.file->items[4].a;
     const struct { const Expr *e; ExprKind kind; const char *text; } cases[] = {
@@ -72,7 +54,7 @@ static void test_places(void)
 static void expect_error(const char *what, const char *text, size_t size, int code)
 {
     Parsed p;
-    parse_text(&p, text, size);
+    parse_text(&p, "t.graph", text, size);
     bool found = false;
     for (uint32_t i = 0; i < p.diags.list.n; i++)
         found = found || p.diags.list.at[i].code == code;
@@ -108,7 +90,7 @@ static void test_limits(void)
     for (size_t i = 0; i < COUNT(deep); i++) {
         char *much = nest(deep[i].head, deep[i].open, deep[i].middle, deep[i].close, 50000);
         Parsed p;
-        parse_text(&p, much, strlen(much));
+        parse_text(&p, "t.graph", much, strlen(much));
         CHECK(p.diags.errors > 0, "%s%s...: no error", deep[i].head, deep[i].open);
         drop(&p);
         free(much);
@@ -117,7 +99,7 @@ static void test_limits(void)
         char *fair = nest(deep[i].head, deep[i].open, deep[i].middle, deep[i].close, 90);
         if (*deep[i].head == 't')
             fair = strcat(xrealloc(fair, strlen(fair) + 2), "}");
-        parse_text(&p, fair, strlen(fair));
+        parse_text(&p, "t.graph", fair, strlen(fair));
         CHECK(p.diags.errors == 0, "%s%s...: %s", deep[i].head, deep[i].open, p.diags.list.n ? p.diags.list.at[0].message : "");
         drop(&p);
         free(fair);
@@ -126,7 +108,7 @@ static void test_limits(void)
     memset(big, ' ', MAX_SOURCE_BYTES + 1);
     expect_error("large file", big, MAX_SOURCE_BYTES + 1, 606);
     Parsed p;
-    parse_text(&p, big, MAX_SOURCE_BYTES);
+    parse_text(&p, "t.graph", big, MAX_SOURCE_BYTES);
     CHECK(p.diags.errors == 0, "a file of the largest size is read");
     drop(&p);
     for (int i = 0; i < MAX_SOURCE_BYTES; i++)
@@ -155,7 +137,7 @@ static void test_diags(void)
     const char *text = "const a = \"\\q\"\nnett G = 3\nlet b = +\n";
     Parsed p;
     Text   json = { 0 }, said = { 0 };
-    parse_text(&p, text, strlen(text));
+    parse_text(&p, "t.graph", text, strlen(text));
     diags_json(&p.diags, &json);
     CHECK(!strcmp(json.at, "[\n"
         "  {\"code\":\"E0104\",\"file\":\"t.graph\",\"line\":1,\"col\":12,"
@@ -239,13 +221,13 @@ static void check_mutant(const Text *text, uint32_t *right)
 {
     Parsed p, q;
     Text   said = { 0 }, once = { 0 }, twice = { 0 }, tree = { 0 }, tree2 = { 0 };
-    parse_text(&p, text->at, text->n);
+    parse_text(&p, "t.graph", text->at, text->n);
     diags_print(&p.diags, &said);
     CHECK((p.diags.errors > 0) == (said.n > 0), "errors are said");
     if (!p.diags.errors) {
         ++*right;
         format_file(p.file, &p.sources, &once);
-        parse_text(&q, once.at ? once.at : "", once.n);
+        parse_text(&q, "t.graph", once.at ? once.at : "", once.n);
         format_file(q.file, &q.sources, &twice);
         print_ast(p.file, &tree);
         print_ast(q.file, &tree2);

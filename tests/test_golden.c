@@ -13,13 +13,12 @@
 #include "check.h"
 #include "data.h"
 #include "model.h"
+#include "parsed.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-typedef struct { Arena arena; Sources sources; Diags diags; File *file; } Parsed;
 
 static char *read_all(const char *path, size_t *size)
 {
@@ -35,22 +34,6 @@ static char *read_all(const char *path, size_t *size)
     text_add(&t, "");
     *size = t.n;
     return t.at;
-}
-
-static void parse_text(Parsed *p, const char *name, const char *text, size_t size)
-{
-    *p = (Parsed){ 0 };
-    p->diags.sources = &p->sources;
-    Source s = { .path = name, .text = text, .size = size };
-    vec_push(&p->sources.files, s);
-    p->file = parse_file(&p->arena, &p->diags, 0);
-}
-
-static void drop(Parsed *p)
-{
-    diags_free(&p->diags);
-    sources_free(&p->sources);
-    arena_free(&p->arena);
 }
 
 /* The formatted text of a file that parses; checks that nothing was lost and that formatting again changes nothing. */
