@@ -96,7 +96,8 @@ static bool documented(const char *manual, const char *name)
 
 static void test_manual(void)
 {
-    static const char *const helpers[] = { "drop_mask", "linear_bias", "bn_shape", "bn_axes", "bn_count", "unit", "bias_correction", "unit_range", "filter_of", "Zero", "Mirror", "neighbour" };
+    static const char *const helpers[] = { "drop_mask", "linear_bias", "bn_shape", "bn_axes", "bn_count", "unit", "bias_correction", "unit_range", "filter_of", "Zero", "Mirror", "Input", "neighbour",
+                                            "moved", "chosen_rows" };
     char           *manual = read_text(SOURCE_DIR "/graphs/README.md");
     const char     *names[256];
     size_t          n = builtin_names(names, COUNT(names));
