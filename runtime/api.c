@@ -26,6 +26,8 @@ struct pastiche_model {
     uint64_t weights, given;       /* how often variables have changed, and how often otherwise than by a step: RunState.weights, .frozen */
 };
 
+Session *session_of(pastiche_model *m) { return &m->session; }
+
 const char *pastiche_error(const pastiche_model *m)
 {
     return m->st.message;

@@ -13,7 +13,6 @@ typedef struct {
     const char       *network;         /* the file of the features */
     pastiche_model   *m, *look;        /* the export's file, or NULL; the one of the features */
     pastiche_program *features, *maps; /* of `look` */
-    Session           session;         /* of the export's file once more, for its data */
     Pictures          real, fake;
     int64_t           w, h;            /* of the pictures of sets, once known */
     char              first[1024];     /* and whose size that is */
@@ -63,7 +62,7 @@ static int open_real(Eval *e)
     e->fake.size = e->real.size;
     if (!e->m)
         return !pictures_of_folder(&e->real, real);
-    return !open_session(e->g, false, &e->session) || !pictures_of_name(&e->real, &e->session, real, count);
+    return !pictures_of_name(&e->real, session_of(e->m), real, count);
 }
 
 static int open_fake(Eval *e)
@@ -426,7 +425,6 @@ int command_eval(int argc, char **argv)
         status = option_given(&g, "--pairs") ? compare_pairs(&e) : compare_sets(&e);
     pictures_free(&e.real);
     pictures_free(&e.fake);
-    session_close(&e.session);
     pastiche_free(e.m);
     pastiche_free(e.look);
     return status;

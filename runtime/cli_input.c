@@ -17,7 +17,13 @@ static void free_sizes(const pastiche_info *info, int64_t count, int64_t *shape)
 enum { LIST_MOST = 4096 };
 
 /* A list of numbers, or of lists of one shape: shape[0..rank). */
-typedef struct { double v[LIST_MOST]; int64_t n, shape[MAX_RANK]; int rank; } List;
+typedef struct { double v[LIST_MOST]; int64_t n, shape[MAX_RANK]; int rank; const char *name, *text; Status *st; } List;
+
+static const char *wrong_list(const List *l, const char *why)
+{
+    status_fail(l->st, "'%s': '%s' %s", l->name, l->text, why);
+    return NULL;
+}
 
 static const char *after_gaps(const char *p)
 {
@@ -26,36 +32,38 @@ static const char *after_gaps(const char *p)
     return p;
 }
 
-static const char not_a_list[] = "is not a list of numbers such as [1, 2], or of such lists";
-
-/* From behind a '[' to behind its ']'; NULL with what is wrong. */
-static const char *read_level(const char *p, int level, List *l, const char **wrong)
+/* From behind a '[' to behind its ']'; NULL after a failure. */
+static const char *read_level(const char *p, int level, List *l)
 {
     int64_t items = 0;
     for (p = after_gaps(p); *p && *p != ']'; p = after_gaps(p), items++) {
         bool  leaf = *p != '[';
         char *end;
         if (l->rank && leaf != (level == l->rank - 1))
-            return *wrong = "holds both numbers and lists", NULL;
+            return wrong_list(l, "holds both numbers and lists");
         if (!leaf && level == MAX_RANK - 1)
-            return *wrong = "is too deep", NULL;
+            return wrong_list(l, "is too deep");
         if (!leaf) {
-            if (!(p = read_level(p + 1, level + 1, l, wrong)))
+            if (!(p = read_level(p + 1, level + 1, l)))
                 return NULL;
             continue;
         }
-        if (l->n == LIST_MOST)
-            return *wrong = "has too many numbers; use a .npy file", NULL;
+        if (l->n == LIST_MOST) {
+            status_fail(l->st, "'%s': a list has at most %d numbers; use a .npy file", l->name, LIST_MOST);
+            return NULL;
+        }
         l->rank = level + 1;
         l->v[l->n++] = strtod(p, &end);
         if (end == p)
-            return *wrong = not_a_list, NULL;
+            return wrong_list(l, "is not a list of numbers such as [1, 2], or of such lists");
         p = end;
     }
     if (!*p)
-        return *wrong = "has no closing bracket", NULL;
+        return wrong_list(l, "has no closing bracket");
+    if (level && !items)
+        return wrong_list(l, "holds an empty list");
     if (l->shape[level] >= 0 && l->shape[level] != items)
-        return *wrong = "holds lists of different lengths", NULL;
+        return wrong_list(l, "holds lists of different lengths");
     l->shape[level] = items;
     return p + 1;
 }
@@ -63,14 +71,17 @@ static const char *read_level(const char *p, int level, List *l, const char **wr
 /* A plain list gives the numbers of any shape in order; one of lists has the shape, too. */
 static bool read_list(const char *text, const pastiche_info *info, int64_t count, Tensor *t, const char *name, Status *st)
 {
-    List        l = { .n = 0 };
-    int64_t     shape[MAX_RANK];
-    const char *wrong = not_a_list;
+    List    l = { .name = name, .text = text, .st = st };
+    int64_t shape[MAX_RANK];
     for (int i = 0; i < MAX_RANK; i++)
         l.shape[i] = -1;
-    const char *end = read_level(text + 1, 0, &l, &wrong);
-    if (!end || *end)
-        return status_fail(st, "'%s': '%s' %s", name, text, wrong);
+    const char *end = read_level(text + 1, 0, &l);
+    if (!end)
+        return false;
+    if (*end) {
+        wrong_list(&l, "is not a list of numbers such as [1, 2], or of such lists");
+        return false;
+    }
     if (l.rank > 1 && l.rank != info->rank)
         return status_fail(st, "'%s' has %d ax%s, the list %d", name, info->rank, info->rank == 1 ? "is" : "es", l.rank);
     free_sizes(info, info->rank == 1 && info->shape[0] < 0 ? l.n : count, shape);

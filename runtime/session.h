@@ -28,6 +28,9 @@ typedef struct {
     uint64_t    hash;              /* of the text of all files read, std excepted */
 } Session;
 
+struct pastiche_model;
+Session *session_of(struct pastiche_model *m);     /* api.c: what a model of the public header is made of */
+
 /* Reads and checks. Variables get their initial values when they are first needed: those of a graph in session_prepare. On failure s->diags tells what is wrong with the text (then st is OK or says "N errors"). The caller closes s either way. */
 bool session_open(Session *s, const char *path, const SessionOptions *o, Status *st);
 void session_close(Session *s);

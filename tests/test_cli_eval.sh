@@ -85,6 +85,10 @@ mkdir "$work/pairs.comic"
 in_work() { (cd "$work" && "$pastiche" eval here.graph shade normal:1 --real "$1" --count 7 --json --features here.graph); }
 expect 0 in_work pairs.comic                               # a data item, though there is a folder of its name
 near frechet "$one" 0
+printf '\nconst spare = 3\n' >>"$work/here.graph"                # what there is to say of the file is said once
+expect 0 eval_sets "$work/here.graph" shade normal:1 --real pairs.comic --count 7 --json
+checks=$((checks + 1))
+[ "$(grep -c 'W0901' "$work/err")" = 1 ] || fail "the warning is not there once: $(cat "$work/err")"
 expect 1 in_work ./pairs.comic
 says "./pairs.comic: no .png or .jpg files in it"
 expect 0 eval_sets "$graph" shade normal:2 --real pairs.comic --count 7 --json

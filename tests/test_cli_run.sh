@@ -53,6 +53,8 @@ for backend in ${BACKENDS:-reference native}; do
     same "$work/b.npy" "$work/three.npy"
     expect 1 run scale '[1, b]' -o "$work/c.npy"
     says "is not a list of numbers"
+    expect 1 run scale "[$(seq -s, 4097)]" -o "$work/c.npy"
+    says "'v': a list has at most 4096 numbers; use a .npy file"
     expect 1 run scale '[1] 2' -o "$work/c.npy"
     expect 1 run scale '[1, 2' -o "$work/c.npy"
     absent "$work/c.npy"
@@ -69,6 +71,8 @@ for backend in ${BACKENDS:-reference native}; do
     prints 6
     expect 1 right '[[1, 2], [3]]'
     says "'x': '[[1, 2], [3]]' holds lists of different lengths"
+    expect 1 right '[[]]'
+    says "holds an empty list"
     expect 1 right '[[1, 2], 3]'
     says "holds both numbers and lists"
     expect 1 right '[1, [2, 3]]'
